@@ -1,0 +1,4 @@
+include(CMakeFindDependencyMacro)
+find_dependency(absl)
+find_dependency(TBB)
+include(${CMAKE_CURRENT_LIST_DIR}/weirTargets.cmake)

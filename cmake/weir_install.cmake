@@ -1,0 +1,12 @@
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
+install(TARGETS weir weir_channels weir_checkpoint weir_stream weir_runtime
+  EXPORT weirTargets
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${WEIR_INCLUDE_ROOT}/generated/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/weirConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES cmake/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirConfigVersion.cmake DESTINATION ${package_dir})
