@@ -1,0 +1,45 @@
+#include "weir/channels/channel_set.h"
+
+#include <utility>
+
+namespace weir {
+inline namespace v0 {
+
+ChannelSet::ChannelSet(absl::Span<const ChannelInfo> schema)
+    : schema_(schema), states_(schema.size()) {
+  for (uint32_t i = 0; i < schema_.size(); ++i) {
+    schema_[i].kind->Init(states_[i]);
+    if (schema_[i].kind->reacts_to_finish()) after_finish_.push_back(i);
+  }
+}
+
+absl::Status ChannelSet::Apply(uint32_t i, Value write, bool overwrite) {
+  ChannelState& state = states_[i];
+  absl::StatusOr<bool> changed =
+      schema_[i].kind->Apply(state, std::move(write), overwrite);
+  if (!changed.ok()) return std::move(changed).status();
+  if (state.writes++ == 0) written_.push_back(i);
+  return absl::OkStatus();
+}
+
+void ChannelSet::EndStep() {
+  // A channel written now is not quiet; one that was filled before and not
+  // written now is cleared and leaves the list.
+  for (uint32_t i : transient_) {
+    if (states_[i].writes == 0) schema_[i].kind->Quiet(states_[i]);
+  }
+  transient_.clear();
+  for (uint32_t i : written_) {
+    states_[i].writes = 0;
+    states_[i].overwritten = false;
+    if (schema_[i].kind->clears_when_quiet()) transient_.push_back(i);
+  }
+  written_.clear();
+}
+
+void ChannelSet::Finish() {
+  for (uint32_t i : after_finish_) schema_[i].kind->Finish(states_[i]);
+}
+
+}  // namespace v0
+}  // namespace weir
