@@ -1,0 +1,76 @@
+#include "weir/runtime/errors.h"
+
+#include <array>
+#include <exception>
+#include <new>
+#include <optional>
+
+#include "absl/strings/cord.h"
+#include "weir/runtime/internal/node_body.h"
+
+namespace weir {
+inline namespace v0 {
+namespace {
+
+constexpr char kPayload[] = "weir/error_kind";
+
+constexpr std::array<std::string_view, 13> kNames = {
+    "",                "NodeError",          "InvalidUpdateError",
+    "InvalidBranchError", "ReducerError",    "InvalidGraphError",
+    "EmptyInputError", "GraphRecursionError", "GraphDrained",
+    "ParentCommand",   "NodeTimeoutError",   "StepTimeoutError",
+    "RunCancelled"};
+
+}  // namespace
+
+std::string_view ErrorKindName(ErrorKind kind) {
+  return kNames[static_cast<size_t>(kind)];
+}
+
+ErrorKind ErrorKindOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> name = status.GetPayload(kPayload);
+  if (!name.has_value()) return ErrorKind::kNone;
+  for (size_t i = 1; i < kNames.size(); ++i) {
+    if (*name == absl::string_view(kNames[i].data(), kNames[i].size())) {
+      return static_cast<ErrorKind>(i);
+    }
+  }
+  return ErrorKind::kNone;
+}
+
+namespace internal {
+
+absl::Status MakeError(ErrorKind kind, absl::StatusCode code,
+                       const std::string& message) {
+  absl::Status status(code, message);
+  const std::string_view name = ErrorKindName(kind);
+  status.SetPayload(kPayload,
+                    absl::Cord(absl::string_view(name.data(), name.size())));
+  return status;
+}
+
+absl::Status Annotate(const absl::Status& status, ErrorKind kind,
+                      const std::string& message) {
+  absl::Status annotated = MakeError(kind, status.code(), message);
+  status.ForEachPayload(
+      [&annotated](absl::string_view url, const absl::Cord& payload) {
+        annotated.SetPayload(url, payload);
+      });
+  return annotated;
+}
+
+absl::Status CurrentException() {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("out of memory");
+  } catch (const std::exception& e) {
+    return absl::UnknownError(e.what());
+  } catch (...) {
+    return absl::UnknownError("threw something that is no std::exception");
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

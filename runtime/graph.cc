@@ -1,0 +1,62 @@
+#include "weir/runtime/graph.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "weir/runtime/internal/caller_executor.h"
+#include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/run_stream.h"
+
+namespace weir {
+inline namespace v0 {
+namespace {
+
+// About as long as it takes to wake a sleeping thread. Spinning that long for a
+// run that other workers are about to end never costs more than twice the wait.
+constexpr int kSpins = 1000;
+
+}  // namespace
+
+absl::StatusOr<Values> Graph::Invoke(Input input, RunOptions options) const {
+  internal::CallerExecutor caller;
+  auto env = std::make_shared<internal::RunEnv>();
+  env->executor = options.executor != nullptr ? options.executor : &caller;
+  env->options = std::move(options);
+  auto run = internal::Ref<internal::Run>::Adopt(
+      new internal::Run(compiled_, env, nullptr, nullptr));
+  run->Begin(std::move(input));
+  // Some tasks are on other workers, or wait. Takes part in what comes next.
+  if (env->executor->workers() > 1) {
+    for (int i = 0; i < kSpins && !run->done().HasBeenNotified(); ++i) {
+      run->Work();
+    }
+  }
+  if (!run->done().HasBeenNotified() &&
+      !env->executor->RunUntil(run->done())) {
+    run.release();  // Its nodes still wait; they may be completed later.
+    return absl::InternalError(absl::StrFormat(
+        "graph '%s' waits for something that never comes: nothing is left to "
+        "run, and a node has not ended",
+        compiled_->name));
+  }
+  caller.RetireJobs();
+  if (!run->status().ok()) return run->status();
+  return run->Output();
+}
+
+RunStream Graph::Stream(Input input, RunOptions options) const {
+  std::unique_ptr<Executor> workers;
+  if (options.executor == nullptr) {
+    workers = std::make_unique<TbbExecutor>();
+    options.executor = workers.get();
+  }
+  auto rep = std::make_unique<RunStream::Rep>(compiled_, std::move(options),
+                                              std::move(workers));
+  rep->Start(std::move(input));
+  return RunStream(std::move(rep));
+}
+
+}  // namespace v0
+}  // namespace weir

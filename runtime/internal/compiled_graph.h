@@ -1,0 +1,132 @@
+#ifndef WEIR_RUNTIME_INTERNAL_COMPILED_GRAPH_H_
+#define WEIR_RUNTIME_INTERNAL_COMPILED_GRAPH_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "weir/channels/channel_set.h"
+#include "weir/channels/values.h"
+#include "weir/runtime/internal/node_body.h"
+#include "weir/runtime/policy.h"
+
+// What StateGraph::Compile() makes of a builder: names have become indices.
+// Everything here is immutable once compiled and shared by all runs.
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// Where a router or a goto leads, besides the indices of nodes.
+inline constexpr uint32_t kToEnd = ~uint32_t{0};
+inline constexpr uint32_t kToUnknown = ~uint32_t{0} - 1;
+
+struct CompiledBranch {
+  std::string name;
+  std::shared_ptr<const RouterBody> router;
+  // Empty: answers are nodes. Else label to node, or kToEnd.
+  absl::flat_hash_map<std::string, uint32_t> path_map;
+  // The declared targets; absent: anywhere.
+  std::optional<std::vector<uint32_t>> destinations;
+};
+
+// A node's part in a join: which one, and as which of its sources.
+struct JoinSource {
+  uint32_t join;
+  uint32_t source;
+};
+
+struct CompiledJoin {
+  std::string name;
+  uint32_t target;
+  uint32_t sources;
+};
+
+struct NodePolicies {
+  std::vector<RetryPolicy> retry;
+  TimeoutPolicy timeout;
+  std::optional<CachePolicy> cache;
+  std::shared_ptr<const NodeBody> error_handler;
+  std::string handler_name;  // "__error_handler__" and the node's.
+};
+
+// One channel that a graph and a graph inside it share.
+struct SharedChannel {
+  uint32_t outer;
+  uint32_t inner;
+};
+
+struct CompiledGraph;
+
+struct CompiledNode {
+  std::string name;
+  std::shared_ptr<const NodeBody> body;        // Or a graph; the start has none.
+  std::shared_ptr<const CompiledGraph> graph;
+  std::vector<SharedChannel> graph_input;
+  std::vector<SharedChannel> graph_output;
+
+  std::vector<uint32_t> edges;       // Sorted node indices.
+  std::vector<JoinSource> joins;     // That this node is a source of.
+  std::vector<CompiledBranch> branches;
+
+  std::vector<uint32_t> led_by_joins;  // Joins whose target this is.
+  bool defer = false;
+  // The channels that the node reads: a bit for each channel, or absent for all
+  // there are.
+  std::optional<std::vector<bool>> readable;
+  // Null for a node with none, which most are.
+  std::shared_ptr<const NodePolicies> policies;
+  std::optional<std::vector<uint32_t>> destinations;  // Of its commands.
+  std::vector<std::string> triggers;  // For events; sorted.
+};
+
+struct CompiledGraph {
+  std::string name;
+  uint32_t schema = 0;
+  std::shared_ptr<const ChannelNames> names;
+  std::vector<ChannelInfo> channels;
+  std::vector<bool> in_state;
+  std::vector<bool> in_input;
+  std::vector<bool> in_output;
+  bool has_private = false;     // Whether in_state misses some channel.
+  uint32_t quiet_channels = 0;  // That a quiet superstep clears.
+  absl::flat_hash_map<std::string, uint32_t> channel_index;
+
+  // Sorted by name, so that the order of indices is the order of merging.
+  std::vector<CompiledNode> nodes;
+  CompiledNode start;
+  std::vector<CompiledJoin> joins;
+  std::vector<uint32_t> node_of_ordinal;
+  absl::flat_hash_map<std::string, uint32_t> node_index;
+
+  std::shared_ptr<Cache> cache;
+  bool strict = false;
+
+  std::optional<uint32_t> FindChannel(std::string_view channel) const {
+    auto it = channel_index.find(
+        absl::string_view(channel.data(), channel.size()));
+    if (it == channel_index.end()) return std::nullopt;
+    return it->second;
+  }
+
+  // The node's index, kToEnd, or kToUnknown.
+  uint32_t Resolve(const NodeRef& ref) const {
+    if (ref.id().schema() != 0) {
+      return ref.id().schema() == schema ? node_of_ordinal[ref.id().ordinal()]
+                                         : kToUnknown;
+    }
+    if (ref.name() == kEnd) return kToEnd;
+    auto it = node_index.find(ref.name());
+    return it == node_index.end() ? kToUnknown : it->second;
+  }
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_COMPILED_GRAPH_H_

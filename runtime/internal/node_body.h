@@ -1,0 +1,111 @@
+#ifndef WEIR_RUNTIME_INTERNAL_NODE_BODY_H_
+#define WEIR_RUNTIME_INTERNAL_NODE_BODY_H_
+
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "weir/runtime/command.h"
+#include "weir/runtime/node.h"
+#include "weir/runtime/task.h"
+
+// The three forms of a node brought to the two that the loop knows.
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+using SyncBody = absl::AnyInvocable<NodeResult(NodeContext&) const>;
+using AsyncBody = absl::AnyInvocable<void(NodeContext&, Completion) const>;
+using RouterBody = absl::AnyInvocable<Route(NodeContext&) const>;
+
+// One of the two is set.
+struct NodeBody {
+  SyncBody sync;
+  AsyncBody async;
+};
+
+// The Status of the exception being handled: ResourceExhausted for
+// std::bad_alloc, else Unknown with its what().
+absl::Status CurrentException();
+
+template <class T>
+inline constexpr bool kIsTask = false;
+template <class T>
+inline constexpr bool kIsTask<Task<T>> = true;
+
+// A coroutine that nobody awaits: it starts at once and frees itself.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+// Runs a coroutine node to its end. Named locals only: g++ 12 destroys some
+// temporaries of a co_await expression twice.
+template <class R>
+Detached Drive(Task<R> task, Completion done) {
+  NodeResult result;
+  try {
+    R returned = co_await task;
+    result = NodeResult(std::move(returned));
+  } catch (...) {
+    result = NodeResult(CurrentException());
+  }
+  // The coroutine and what it holds are gone before the run goes on.
+  {
+    Task<R> ended = std::move(task);
+  }
+  done(std::move(result));
+}
+
+template <class F>
+inline constexpr bool kIsCallbackNode =
+    std::is_invocable_v<const F&, NodeContext&, Completion>;
+template <class F>
+inline constexpr bool kIsFunctionNode = std::is_invocable_v<const F&, NodeContext&>;
+
+template <class F>
+NodeBody MakeNodeBody(F body) {
+  NodeBody out;
+  if constexpr (kIsCallbackNode<F>) {
+    out.async = std::move(body);
+  } else {
+    using R = std::invoke_result_t<const F&, NodeContext&>;
+    if constexpr (kIsTask<R>) {
+      out.async = [body = std::move(body)](NodeContext& node, Completion done) {
+        Drive(body(node), std::move(done));
+      };
+    } else if constexpr (std::is_void_v<R>) {
+      out.sync = [body = std::move(body)](NodeContext& node) {
+        body(node);
+        return NodeResult();
+      };
+    } else if constexpr (std::is_same_v<R, NodeResult>) {
+      out.sync = std::move(body);
+    } else {
+      out.sync = [body = std::move(body)](NodeContext& node) {
+        return NodeResult(body(node));
+      };
+    }
+  }
+  return out;
+}
+
+template <class F>
+RouterBody MakeRouterBody(F router) {
+  return [router = std::move(router)](NodeContext& state) {
+    return Route(router(state));
+  };
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_NODE_BODY_H_

@@ -1,0 +1,591 @@
+// The superstep loop.
+//
+// A run is a state machine that goes through
+//
+//   Plan -> tasks -> Barrier -> Plan -> tasks -> ... -> End
+//
+// and holds a thread only while it has something to do. StartStep() opens a
+// superstep. One task is executed right there, without an atomic operation if
+// its body returns at once. Several are put up to be claimed: unclaimed_ counts
+// those that no worker has, unfinished_ those that have not ended. Workers are
+// invited by posted jobs; the worker that opened the superstep takes part. Each
+// claims a few tasks at a time, executes them, and takes off unfinished_ what
+// ended. Whoever brings unfinished_ to zero has seen the superstep's last task
+// end, is alone with the run's state, and carries on: barrier, plan, next
+// superstep. Nobody waits for anybody.
+//
+// A task whose body waits (a coroutine, a callback, a graph inside, a retry) has
+// not ended when Execute() returns. Whatever completes it posts a job that ends
+// it and goes on in the same way.
+//
+// The state is written between the last task of one superstep and the first of
+// the next, by one worker; tasks only read it. unfinished_ orders the tasks
+// before the barrier, and unclaimed_ the plan before the tasks.
+
+#include "weir/runtime/internal/run_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "weir/runtime/errors.h"
+#include "weir/runtime/internal/task_id.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// The most tasks that one claim takes: enough that workers which run tiny tasks
+// meet rarely, few enough that a long task does not hold up many others.
+constexpr uint32_t kMaxClaim = 8;
+
+// How many failed siblings a run's status names.
+constexpr int kMaxNamedFailures = 5;
+
+}  // namespace
+
+Run::Run(std::shared_ptr<const CompiledGraph> graph,
+         std::shared_ptr<RunEnv> env, RunListener* listener, StepTask* parent,
+         int call)
+    : graph_(std::move(graph)),
+      env_(std::move(env)),
+      listener_(listener),
+      parent_(parent),
+      call_(call),
+      ns_(parent == nullptr || env_->log == nullptr
+              ? nullptr
+              : std::make_shared<const std::vector<NamespaceLevel>>(
+                    Namespace())),
+      channels_(graph_->channels),
+      triggers_(*graph_) {
+  if (env_->options.on_failure == OnFailure::kCancelSiblings ||
+      env_->options.step_timeout < absl::InfiniteDuration()) {
+    MakeStoppable();
+  }
+}
+
+Run::~Run() = default;
+
+std::vector<NamespaceLevel> Run::Namespace() const {
+  if (parent_ == nullptr) return {};
+  std::vector<NamespaceLevel> levels = parent_->run->Namespace();
+  levels.push_back({parent_->node->name, parent_->Id(), call_});
+  return levels;
+}
+
+void Run::MakeStoppable() {
+  if (stop_.stop_possible()) return;
+  const std::stop_token outer = stop_token();
+  stop_ = std::stop_source();
+  if (outer.stop_possible()) {
+    stop_link_.emplace(outer, [this] { stop_.request_stop(); });
+  }
+}
+
+void Run::RequestStop() { stop_.request_stop(); }
+
+std::stop_token Run::stop_token() const {
+  if (stop_.stop_possible()) return stop_.get_token();
+  return parent_ == nullptr ? env_->options.stop : parent_->stop_token();
+}
+
+void Run::Begin(Input input) {
+  if (absl::Status s = PlanStart(std::move(input)); !s.ok()) {
+    End(std::move(s));
+    return;
+  }
+  if (StartStep()) Work();
+}
+
+absl::Status Run::PlanStart(Input input) {
+  if (limit() < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("recursion_limit is %d; it must be at least 1", limit()));
+  }
+  Command& command = input.command();
+  if (input.is_continue()) {
+    return MakeError(ErrorKind::kEmptyInput,
+                     absl::StatusCode::kInvalidArgument,
+                     absl::StrFormat("graph '%s' got no input and has no "
+                                     "checkpoint to go on from; give it an "
+                                     "Input::Values, which may be empty",
+                                     graph_->name));
+  }
+  if (!input.is_command()) {
+    // The input schema decides what gets in; all else is dropped.
+    Update kept;
+    const Value refused = UpdateAccess::refused(command.update);
+    if (refused.has_value()) {
+      return MakeError(ErrorKind::kInvalidUpdate,
+                       absl::StatusCode::kInvalidArgument,
+                       absl::StrFormat("the input is %s (%s), which is no "
+                                       "record of channels",
+                                       refused.ToJson(), refused.type_name()));
+    }
+    for (Write& write : UpdateAccess::writes(command.update)) {
+      if (write.schema == Write::kByName) {
+        const std::optional<uint32_t> channel =
+            graph_->FindChannel(UpdateAccess::name(command.update, write));
+        if (!channel.has_value()) continue;
+        write = Write(std::move(write.value), *channel, graph_->schema,
+                      write.overwrite != 0);
+      }
+      if (write.schema == graph_->schema && !graph_->in_input[write.channel]) {
+        continue;
+      }
+      UpdateAccess::writes(kept).push_back(std::move(write));
+    }
+    start_ = NodeResult(std::move(kept));
+  } else {
+    if (command.graph == Command::Graph::kParent) {
+      return MakeError(ErrorKind::kInvalidUpdate,
+                       absl::StatusCode::kInvalidArgument,
+                       "the input is a command for the parent graph, and a "
+                       "run's own graph has none");
+    }
+    if (command.update.empty() && command.go_to.empty()) {
+      return MakeError(ErrorKind::kEmptyInput,
+                       absl::StatusCode::kInvalidArgument,
+                       "the input is a command that holds nothing; give it an "
+                       "update or somewhere to go");
+    }
+    start_ = NodeResult(std::move(command));
+  }
+  ReserveTasks(1);
+  tasks_[0].Plan(this, &graph_->start, 0);
+  task_count_ = 1;
+  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint("input");
+  return absl::OkStatus();
+}
+
+void Run::ReserveTasks(size_t n) {
+  if (n <= task_capacity_) return;
+  // Nothing of the last superstep is needed any more, so nothing is moved.
+  task_capacity_ = static_cast<uint32_t>(std::max(n, size_t{2} * task_capacity_));
+  tasks_ = std::make_unique<StepTask[]>(task_capacity_);
+}
+
+// Plans the next superstep. False if the run has ended.
+bool Run::Plan() {
+  if (step_ > limit()) {
+    std::vector<std::string> next;
+    for (uint32_t node : triggers_.Take()) {
+      next.push_back(graph_->nodes[node].name);
+    }
+    for (const PendingSend& send : sends_) {
+      next.push_back(graph_->nodes[send.node].name);
+    }
+    if (next.size() > kMaxNamedFailures) {
+      next.resize(kMaxNamedFailures);
+      next.push_back("...");
+    }
+    End(MakeError(
+        ErrorKind::kGraphRecursion, absl::StatusCode::kResourceExhausted,
+        absl::StrFormat(
+            "graph '%s' reached the recursion limit of %d supersteps; next "
+            "would have been: %s. Raise RunOptions::recursion_limit, or see "
+            "why the graph does not end",
+            graph_->name, limit(),
+            next.empty() ? "nothing" : absl::StrJoin(next, ", "))));
+    return false;
+  }
+  const std::vector<uint32_t>& due = triggers_.Take();
+  const size_t count = due.size() + sends_.size();
+  ReserveTasks(count);
+  uint32_t index = 0;
+  for (uint32_t node : due) {
+    tasks_[index].Plan(this, &graph_->nodes[node], index);
+    ++index;
+  }
+  triggers_.Taken();
+  for (size_t i = 0; i < sends_.size(); ++i, ++index) {
+    StepTask& task = tasks_[index];
+    task.Plan(this, &graph_->nodes[sends_[i].node], index);
+    task.send_index = static_cast<int32_t>(i);
+    task.context.plain_ = nullptr;
+    task.send_input = std::move(sends_[i].arg);
+    if (sends_[i].timeout.has_value()) {
+      task.extra().run_timeout = sends_[i].timeout;
+    }
+  }
+  sends_.clear();
+  task_count_ = index;
+  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint("loop");
+  if (count == 0) {
+    End(absl::OkStatus());
+    return false;
+  }
+  if (stop_token().stop_requested()) {
+    End(MakeError(ErrorKind::kCancelled, absl::StatusCode::kCancelled,
+                  absl::StrFormat("run of graph '%s' cancelled before step %d",
+                                  graph_->name, step_)));
+    return false;
+  }
+  if (env_->options.control != nullptr) {
+    if (std::optional<std::string> reason = env_->options.control->drain()) {
+      End(MakeError(ErrorKind::kGraphDrained, absl::StatusCode::kCancelled,
+                    absl::StrFormat("graph '%s' drained before step %d: %s",
+                                    graph_->name, step_, *reason)));
+      return false;
+    }
+  }
+  if (Wants(kTasks | kDebug)) PublishTaskStarts();
+  return true;
+}
+
+// Opens the planned superstep, and runs it here while it is a single task. True
+// if there are tasks to claim.
+bool Run::StartStep() {
+  while (true) {
+    if (env_->options.step_timeout < absl::InfiniteDuration()) WatchStep();
+    if (task_count_ > 1) {
+      Open();
+      return true;
+    }
+    // Counted before the task runs, for one that ends elsewhere.
+    unfinished_.store(1, std::memory_order_relaxed);
+    if (bounded()) begun_.fetch_add(1, std::memory_order_relaxed);
+    if (!tasks_[0].Execute()) return false;
+    if (bounded()) begun_.fetch_sub(1, std::memory_order_relaxed);
+    if (!Barrier() || !Plan()) return false;
+  }
+}
+
+// Puts the superstep's tasks up to be claimed.
+void Run::Open() {
+  unfinished_.store(task_count_, std::memory_order_relaxed);
+  unclaimed_.store(task_count_, std::memory_order_release);
+  Invite();
+}
+
+// Posts jobs that help with the superstep, as many as can be of use.
+void Run::Invite() {
+  Executor& on = executor();
+  const int bound = env_->options.max_concurrency;
+  uint32_t useful = on.picks_order()
+                        ? task_count_
+                        : std::min(task_count_ - 1,
+                                   static_cast<uint32_t>(on.workers() - 1));
+  if (bound > 0) useful = std::min(useful, static_cast<uint32_t>(bound));
+  while (invited_.load(std::memory_order_relaxed) < useful) {
+    invited_.fetch_add(1, std::memory_order_relaxed);
+    on.Post([self = Ref<Run>::Share(this)] {
+      self->invited_.fetch_sub(1, std::memory_order_relaxed);
+      self->Work();
+    });
+  }
+}
+
+void Run::Work() {
+  while (true) {
+    uint32_t first = 0;
+    const uint32_t claimed = Claim(&first);
+    if (claimed == 0) return;
+    uint32_t ended = 0;
+    for (uint32_t i = first; i < first + claimed; ++i) {
+      if (tasks_[i].Execute()) ++ended;
+    }
+    if (ended == 0) continue;
+    if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
+    if (unfinished_.fetch_sub(ended, std::memory_order_acq_rel) == ended &&
+        !Advance()) {
+      return;
+    }
+  }
+}
+
+void Run::ResumeTask(uint32_t task) {
+  if (!tasks_[task].Resume()) return;
+  if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
+  if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (Advance()) Work();
+  } else if (bounded()) {
+    Work();  // In the place of the task that ended.
+  }
+}
+
+void Run::PostResume(uint32_t task) {
+  executor().Post([self = Ref<Run>::Share(this), task] {
+    self->ResumeTask(task);
+  });
+}
+
+// The superstep's last task has ended. True if the next one has tasks to claim.
+bool Run::Advance() { return Barrier() && Plan() && StartStep(); }
+
+void Run::TaskFailed() {
+  any_failed_.store(true, std::memory_order_relaxed);
+  if (env_->options.on_failure == OnFailure::kCancelSiblings) RequestStop();
+}
+
+void Run::WatchStep() {
+  Executor& on = executor();
+  step_began_ = on.Now();
+  step_timer_ = on.PostAfter(
+      env_->options.step_timeout,
+      [self = Ref<Run>::Share(this), step = step_] {
+        self->timed_out_step_.store(step, std::memory_order_relaxed);
+        self->RequestStop();
+      });
+}
+
+// Ends the superstep: its failure, or its writes. False if the run has ended.
+bool Run::Barrier() {
+  if (absl::Status failure = StepFailure(); !failure.ok()) {
+    End(std::move(failure));
+    return false;
+  }
+  absl::Status merged;
+  try {
+    merged = Merge();
+  } catch (...) {
+    // From a channel kind of the user's; reducers are caught one by one.
+    const absl::Status thrown = CurrentException();
+    merged = Annotate(thrown, ErrorKind::kReducerError,
+                      absl::StrFormat("a channel threw in step %d: %s", step_,
+                                      std::string(thrown.message())));
+  }
+  if (!merged.ok()) {
+    End(std::move(merged));
+    return false;
+  }
+  if (wrote_state_ && Wants(kValues)) {
+    Publish(kValues, StateValues{ReadAll(nullptr)});
+  }
+  ++step_;
+  return true;
+}
+
+// What ends the run in this superstep: the failure of the lowest task in merge
+// order, with its siblings' attached; else the step's timeout; else a command
+// for the parent.
+absl::Status Run::StepFailure() {
+  bool timed_out = false;
+  if (env_->options.step_timeout < absl::InfiniteDuration()) {
+    executor().Cancel(step_timer_);
+    timed_out = timed_out_step_.load(std::memory_order_relaxed) == step_ ||
+                executor().Now() - step_began_ > env_->options.step_timeout;
+  }
+  if (any_failed_.load(std::memory_order_relaxed) && !timed_out) {
+    const absl::Status* first = nullptr;
+    std::string others;
+    int more = 0;
+    for (uint32_t i = 0; i < task_count_; ++i) {
+      const absl::Status& status = tasks_[i].status;
+      if (status.ok()) continue;
+      if (first == nullptr) {
+        first = &status;
+      } else if (++more <= kMaxNamedFailures) {
+        absl::StrAppend(&others, "; also: ", status.message());
+      }
+    }
+    if (more == 0) return *first;
+    if (more > kMaxNamedFailures) {
+      absl::StrAppend(&others, "; and ", more - kMaxNamedFailures, " more");
+    }
+    return Annotate(*first, ErrorKind::kNodeError,
+                    absl::StrCat(first->message(), others));
+  }
+  if (timed_out) {
+    return MakeError(
+        ErrorKind::kStepTimeout, absl::StatusCode::kDeadlineExceeded,
+        absl::StrFormat("step %d of graph '%s' took longer than %s", step_,
+                        graph_->name,
+                        absl::FormatDuration(env_->options.step_timeout)));
+  }
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    StepTask& task = tasks_[i];
+    if (!task.has_parent_command) continue;
+    parent_command_ = std::move(task.extra().parent_command);
+    return MakeError(
+        ErrorKind::kParentCommand, absl::StatusCode::kFailedPrecondition,
+        absl::StrFormat("node '%s' returned a command for the parent graph in "
+                        "step %d, and graph '%s' is not inside another",
+                        task.node->name, step_, graph_->name));
+  }
+  return absl::OkStatus();
+}
+
+// The barrier proper: engine-wide order first, then the order within each task.
+absl::Status Run::Merge() {
+  wrote_state_ = false;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].is_send()) triggers_.Consume(*tasks_[i].node);
+  }
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (absl::Status s = MergeTask(tasks_[i]); !s.ok()) return s;
+  }
+  channels_.EndStep();
+  // Packets are work too: a deferred node waits for them.
+  if (!triggers_.any_due() && sends_.empty()) {
+    channels_.Finish();
+    triggers_.Finish();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run::MergeTask(StepTask& task) {
+  for (Write& write : task.writes) {
+    absl::Status applied;
+    try {
+      applied = channels_.Apply(write.channel, std::move(write.value),
+                                write.overwrite != 0);
+    } catch (...) {
+      applied = CurrentException();
+    }
+    if (!applied.ok()) return WriteRefused(write, applied);
+    wrote_state_ = true;
+    if (graph_->in_output[write.channel]) wrote_output_ = true;
+  }
+  for (uint32_t node : task.gotos) triggers_.Fire(node);
+  for (PendingSend& send : task.sends) sends_.push_back(std::move(send));
+  if (!task.fires_edges) return absl::OkStatus();
+  for (uint32_t node : task.node->edges) triggers_.Fire(node);
+  for (JoinSource at : task.node->joins) triggers_.Arrive(at);
+  return absl::OkStatus();
+}
+
+absl::Status Run::WriteRefused(const Write& write,
+                               const absl::Status& why) const {
+  std::vector<std::string> writers;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    for (const Write& other : tasks_[i].writes) {
+      if (other.channel != write.channel) continue;
+      if (writers.size() == kMaxNamedFailures) {
+        writers.push_back("...");
+        break;
+      }
+      writers.push_back(absl::StrCat("'", tasks_[i].node->name, "'"));
+    }
+    if (writers.size() > kMaxNamedFailures) break;
+  }
+  const ErrorKind kind = why.code() == absl::StatusCode::kInvalidArgument
+                             ? ErrorKind::kInvalidUpdate
+                             : ErrorKind::kReducerError;
+  return Annotate(
+      why, kind,
+      absl::StrFormat("channel '%s' %s (written in step %d by %s)",
+                      graph_->channels[write.channel].name,
+                      std::string(why.message()), step_,
+                      absl::StrJoin(writers, ", ")));
+}
+
+void Run::End(absl::Status status) {
+  status_ = std::move(status);
+  if (listener_ != nullptr) listener_->RunEnded(*this);
+  done_.Notify();
+}
+
+Values Run::Output() const {
+  return wrote_output_ ? ReadAll(&graph_->in_output) : MakeValues();
+}
+
+Values Run::ReadAll(const std::vector<bool>* which) const {
+  Values values = MakeValues();
+  values.Reserve(channels_.size());
+  for (uint32_t i = 0; i < channels_.size(); ++i) {
+    if (which != nullptr && !(*which)[i]) continue;
+    if (const Value* value = channels_.Read(i)) values.Add(i, *value);
+  }
+  return values;
+}
+
+// Claims up to kMaxClaim tasks: a share of what is left, so that workers end
+// together.
+uint32_t Run::Claim(uint32_t* first) {
+  if (bounded() && !TakePlace()) return 0;
+  uint32_t left = unclaimed_.load(std::memory_order_relaxed);
+  while (left > 0) {
+    uint32_t n = 1;
+    if (!bounded() && !executor().picks_order()) {
+      n = std::clamp(left / static_cast<uint32_t>(2 * executor().workers()),
+                     1u, kMaxClaim);
+    }
+    if (unclaimed_.compare_exchange_weak(left, left - n,
+                                         std::memory_order_acquire,
+                                         std::memory_order_relaxed)) {
+      *first = task_count_ - left;
+      return n;
+    }
+  }
+  if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
+  return 0;
+}
+
+// Takes one of max_concurrency places. Never more than there are, not even for a
+// moment: whoever is refused may rely on those that have begun to claim the rest.
+bool Run::TakePlace() {
+  int begun = begun_.load(std::memory_order_relaxed);
+  while (begun < env_->options.max_concurrency) {
+    if (begun_.compare_exchange_weak(begun, begun + 1,
+                                     std::memory_order_acq_rel,
+                                     std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Run::Publish(uint32_t mode, EventPayload payload, bool in_debug) {
+  auto body = Ref<EventBody>::Adopt(new EventBody(std::move(payload)));
+  body->ns = ns_;
+  body->graph = graph_;
+  body->step = step_;
+  const bool debug = in_debug && Wants(kDebug);
+  if (debug) body->time = executor().Now();
+  const Ref<const EventBody> shared(std::move(body));
+  env_->log->Publish(mode, Event(mode, shared));
+  if (debug) env_->log->Publish(kDebug, Event(kDebug, shared));
+}
+
+void Run::Warn(const std::string& text) {
+  if (Wants(kDebug)) {
+    auto body = Ref<EventBody>::Adopt(new EventBody(RunWarning{text}));
+    body->ns = ns_;
+    body->step = step_;
+    body->time = executor().Now();
+    env_->log->Publish(kDebug, Event(kDebug, Ref<const EventBody>(std::move(body))));
+  }
+}
+
+void Run::PublishTaskStarts() {
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    StepTask& task = tasks_[i];
+    std::vector<std::string> triggers = {"__pregel_push"};
+    if (!task.is_send()) triggers = task.node->triggers;
+    Publish(kTasks,
+            TaskStarted{task.Id(), task.node->name, task.Input(),
+                        std::move(triggers)},
+            /*in_debug=*/true);
+  }
+}
+
+// A run has checkpoints if it belongs to a thread.
+void Run::PublishCheckpoint(std::string_view source) {
+  if (env_->options.thread_id.empty()) return;
+  CheckpointReached reached;
+  const bool first = source == "input";
+  reached.step = first ? -1 : step_ - 1;
+  reached.id = CheckpointId(*this, reached.step);
+  if (!first) reached.parent_id = CheckpointId(*this, reached.step - 1);
+  reached.source = source;
+  reached.values = ReadAll(nullptr);
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    reached.tasks.push_back({tasks_[i].Id(), tasks_[i].node->name});
+  }
+  auto body = Ref<EventBody>::Adopt(new EventBody(std::move(reached)));
+  body->ns = ns_;
+  body->graph = graph_;
+  body->step = first ? -1 : step_ - 1;
+  body->time = executor().Now();
+  const Ref<const EventBody> shared(std::move(body));
+  env_->log->Publish(kCheckpoints, Event(kCheckpoints, shared));
+  env_->log->Publish(kDebug, Event(kDebug, shared));
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,749 @@
+#include "weir/runtime/internal/step_task.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_format.h"
+#include "weir/runtime/errors.h"
+#include "weir/runtime/internal/result_cache.h"
+#include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/task_id.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+absl::Status InvalidUpdate(const std::string& message) {
+  return MakeError(ErrorKind::kInvalidUpdate,
+                   absl::StatusCode::kInvalidArgument, message);
+}
+
+bool RetriedByDefault(const absl::Status& failure) {
+  switch (failure.code()) {
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+absl::Duration RetryDelay(const RetryPolicy& policy, int failures) {
+  absl::Duration delay =
+      policy.initial_interval *
+      std::pow(policy.backoff_factor, static_cast<double>(failures - 1));
+  delay = std::min(delay, policy.max_interval);
+  if (policy.jitter) {
+    absl::BitGen random;
+    delay += absl::Seconds(absl::Uniform(random, 0.0, 1.0));
+  }
+  return delay;
+}
+
+}  // namespace
+
+const Value* RouterView::Read(uint32_t channel) {
+  const ChannelSet& channels = task->run->channels();
+  const ChannelInfo& info = task->run->graph().channels[channel];
+  for (const Overlay& overlay : overlays) {
+    if (overlay.channel == channel) return overlay.state.Read();
+  }
+  const bool written =
+      std::any_of(task->writes.begin(), task->writes.end(),
+                  [channel](const Write& w) { return w.channel == channel; });
+  if (!written && !info.kind->clears_when_quiet()) {
+    return channels.Read(channel);
+  }
+  overlays.push_back({channel, channels.state(channel)});
+  ChannelState& state = overlays.back().state;
+  if (!written) {
+    info.kind->Quiet(state);
+    return state.Read();
+  }
+  for (const Write& write : task->writes) {
+    if (write.channel != channel) continue;
+    absl::StatusOr<bool> changed =
+        info.kind->Apply(state, write.value, write.overwrite != 0);
+    if (!changed.ok()) {
+      task->read_error_ = Annotate(
+          changed.status(), ErrorKind::kInvalidUpdate,
+          absl::StrFormat("channel '%s' %s", info.name,
+                          std::string(changed.status().message())));
+      return nullptr;
+    }
+    ++state.writes;
+  }
+  return state.Read();
+}
+
+StepTask::Extra::Extra() = default;
+StepTask::Extra::~Extra() = default;
+StepTask::StepTask() = default;
+StepTask::~StepTask() = default;
+
+StepTask::Extra& StepTask::extra() {
+  if (extra_ == nullptr) extra_ = std::make_unique<Extra>();
+  return *extra_;
+}
+
+const Value& RouterView::Input() {
+  Values values = task->run->MakeValues();
+  for (uint32_t i = 0; i < task->run->channels().size(); ++i) {
+    if (!task->reads(i)) continue;
+    if (const Value* value = Read(i)) values.Add(i, *value);
+  }
+  task->AddUnknown(values);
+  input = Value(std::move(values));
+  return input;
+}
+
+void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
+                    uint32_t at_index) {
+  run = of_run;
+  node = of_node;
+  index = at_index;
+  send_index = -1;
+  context.task_ = this;
+  context.schema_ = run->graph().schema;
+  context.plain_ = node->readable.has_value() || run->graph().has_private
+                       ? nullptr
+                       : run->channels().states();
+  ClearResult();
+  status = absl::OkStatus();
+  fires_edges = true;
+  handling_ = false;
+  read_error_ = absl::OkStatus();
+  cache_key_.clear();
+  if (extra_ != nullptr) extra_.reset();
+  mark_.store(kRunning, std::memory_order_relaxed);
+}
+
+void StepTask::ClearResult() {
+  writes.clear();
+  gotos.clear();
+  sends.clear();
+  has_parent_command = false;
+}
+
+bool StepTask::Execute() {
+  if (node->policies != nullptr || extra_ != nullptr) return Attempt();
+  return Start();
+}
+
+bool StepTask::Resume() {
+  if (extra_->completed.has_value()) {
+    NodeResult result = *std::move(extra_->completed);
+    extra_->completed.reset();
+    return Settle(std::move(result));
+  }
+  return Attempt();
+}
+
+// One attempt at a node that may have policies.
+bool StepTask::Attempt() {
+  if (node->policies != nullptr && node->policies->cache.has_value() &&
+      run->graph().cache != nullptr && cache_key_.empty() && TakeFromCache()) {
+    return true;
+  }
+  BeginClock();
+  return Start();
+}
+
+// Calls the body: the node's, or its error handler's.
+bool StepTask::Start() {
+  if (node == &run->graph().start) return Settle(run->TakeStart());
+  if (!handling_ && node->graph != nullptr) return StartGraph();
+  const NodeBody& body =
+      handling_ ? *node->policies->error_handler : *node->body;
+  if (body.sync) {
+    // The one place where a function node's exceptions are caught.
+    NodeResult result;
+    try {
+      result = body.sync(context);
+    } catch (...) {
+      result = NodeResult(CurrentException());
+    }
+    return Settle(std::move(result));
+  }
+  mark_.store(kRunning, std::memory_order_relaxed);
+  Extra& mine = extra();
+  try {
+    body.async(context, Completion(this));
+  } catch (...) {
+    mine.thrown = CurrentException();
+  }
+  if (mark_.exchange(kWaits, std::memory_order_acq_rel) != kCompleted) {
+    return false;
+  }
+  return Resume();
+}
+
+// The node is a graph: runs it on this task's input.
+bool StepTask::StartGraph() {
+  mark_.store(kRunning, std::memory_order_relaxed);
+  Update input;
+  const CompiledGraph& inner = *node->graph;
+  if (is_send()) {
+    input = Update::FromValue(send_input);
+  } else {
+    for (const SharedChannel& shared : node->graph_input) {
+      if (!reads(shared.outer)) continue;
+      const Value* value = run->channels().Read(shared.outer);
+      if (value == nullptr) continue;
+      UpdateAccess::writes(input).push_back(
+          {*value, shared.inner, inner.schema, false});
+    }
+  }
+  Ref<Run> child =
+      Ref<Run>::Adopt(new Run(node->graph, run->shared_env(), this, this));
+  extra().child = child;
+  child->Begin(Input::Values(std::move(input)));
+  if (mark_.exchange(kWaits, std::memory_order_acq_rel) != kCompleted) {
+    return false;
+  }
+  return Resume();
+}
+
+void StepTask::RunEnded(Run& child) noexcept { Complete(ResultOf(child)); }
+
+NodeResult StepTask::ResultOf(Run& child) {
+  if (ErrorKindOf(child.status()) == ErrorKind::kParentCommand) {
+    // One level only: here the command is this node's own.
+    Command command = *child.TakeParentCommand();
+    command.graph = Command::Graph::kThis;
+    return NodeResult(std::move(command));
+  }
+  if (!child.status().ok()) return NodeResult(child.status());
+  Update update;
+  for (const SharedChannel& shared : node->graph_output) {
+    const Value* value = child.channels().Read(shared.inner);
+    if (value == nullptr) continue;
+    UpdateAccess::writes(update).push_back(
+        {*value, shared.outer, run->graph().schema, false});
+  }
+  return NodeResult(std::move(update));
+}
+
+void StepTask::Complete(NodeResult result) noexcept {
+  extra_->completed = std::move(result);
+  // After the exchange the task belongs to whoever came second.
+  Run* const my_run = run;
+  const uint32_t my_index = index;
+  if (mark_.exchange(kCompleted, std::memory_order_acq_rel) == kWaits) {
+    my_run->PostResume(my_index);
+  }
+}
+
+// The attempt's body has returned: takes its result over, and ends the task or
+// tries again.
+bool StepTask::Settle(NodeResult result) {
+  absl::Status outcome = result.status();
+  if (extra_ != nullptr) {
+    if (!extra_->thrown.ok()) outcome = std::exchange(extra_->thrown, {});
+    if (extra_->called_command.has_value()) {
+      if (ErrorKindOf(outcome) == ErrorKind::kParentCommand) {
+        result = NodeResult(*std::move(extra_->called_command));
+        outcome = absl::OkStatus();
+      }
+      extra_->called_command.reset();
+    }
+    if (extra_->clock != nullptr) outcome = EndClock(std::move(outcome));
+  }
+  if (outcome.ok()) outcome = Take(result);
+  if (outcome.ok() && fires_edges && !has_parent_command) {
+    outcome = RunBranches();
+  }
+  if (outcome.ok()) outcome = read_error_;
+  if (!outcome.ok()) return Fail(std::move(outcome));
+  Commit(/*cached=*/false);
+  return true;
+}
+
+absl::Status StepTask::Take(NodeResult& result) {
+  if (result.list() != nullptr) return TakeList(*result.list());
+  return TakeUpdate(result.update());
+}
+
+absl::Status StepTask::TakeList(std::vector<NodeResult::Item>& list) {
+  bool any_command = false;
+  for (NodeResult::Item& item : list) {
+    if (!item.is_command()) continue;
+    any_command = true;
+    if (item.command().graph == Command::Graph::kParent) {
+      // A signal: nothing else that the task wrote counts.
+      extra().parent_command = std::move(item.command());
+      has_parent_command = true;
+      return absl::OkStatus();
+    }
+  }
+  if (!any_command) {
+    return InvalidUpdate(absl::StrFormat(
+        "returned a list of %d updates; return one Update, or put a Command "
+        "into the list",
+        list.size()));
+  }
+  for (NodeResult::Item& item : list) {
+    if (absl::Status s = TakeUpdate(item.command().update); !s.ok()) return s;
+  }
+  for (NodeResult::Item& item : list) {
+    for (Target& target : item.command().go_to) {
+      if (absl::Status s = TakeGoto(target); !s.ok()) return s;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepTask::TakeUpdate(Update& update) {
+  const CompiledGraph& graph = run->graph();
+  if (const Value refused = UpdateAccess::refused(update);
+      refused.has_value()) {
+    return InvalidUpdate(
+        absl::StrFormat("returned %s (%s), which is no update; return a record "
+                        "of channels, a Command or nothing",
+                        refused.ToJson(), refused.type_name()));
+  }
+  for (Write& write : UpdateAccess::writes(update)) {
+    if (write.schema == graph.schema) {
+      writes.push_back(std::move(write));
+      continue;
+    }
+    if (write.schema != Write::kByName) {
+      return InvalidUpdate(absl::StrFormat(
+          "wrote with a channel handle of another graph (schema %d, this is "
+          "'%s' with schema %d); use the handles of the builder that made "
+          "this graph",
+          write.schema, graph.name, graph.schema));
+    }
+    const std::string& name = UpdateAccess::name(update, write);
+    if (const std::optional<uint32_t> channel = graph.FindChannel(name)) {
+      writes.push_back({std::move(write.value), *channel, graph.schema,
+                        write.overwrite != 0});
+    } else if (name.starts_with("__")) {
+      return InvalidUpdate(absl::StrFormat(
+          "wrote '%s', which is reserved for the engine", name));
+    } else {
+      extra().unknown.emplace_back(name, std::move(write.value));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepTask::TakeGoto(Target& target) {
+  const CompiledGraph& graph = run->graph();
+  const uint32_t to = graph.Resolve(target.node());
+  if (target.is_send()) return TakeSend(target, to);
+  if (to == kToEnd) return absl::OkStatus();
+  const bool declared =
+      !node->destinations.has_value() ||
+      std::find(node->destinations->begin(), node->destinations->end(), to) !=
+          node->destinations->end();
+  if (to == kToUnknown || (graph.strict && !declared)) {
+    const std::string text = absl::StrFormat(
+        "node '%s' goes to '%s', which is %s", node->name,
+        target.node().name(),
+        to == kToUnknown ? "no node of this graph"
+                         : "not among its declared destinations");
+    if (graph.strict) return InvalidUpdate(text);
+    run->Warn(text + "; ignored");
+    return absl::OkStatus();
+  }
+  gotos.push_back(to);
+  return absl::OkStatus();
+}
+
+absl::Status StepTask::TakeSend(Target& target, uint32_t to) {
+  if (to == kToEnd) {
+    return InvalidUpdate(absl::StrFormat(
+        "sends a packet to %s; a Send needs a node", std::string(kEnd)));
+  }
+  if (to == kToUnknown) {
+    const std::string text =
+        absl::StrFormat("node '%s' sends a packet to '%s', which is no node of "
+                        "this graph",
+                        node->name, target.node().name());
+    if (run->graph().strict) return InvalidUpdate(text);
+    run->Warn(text + "; ignored");
+    return absl::OkStatus();
+  }
+  const std::optional<absl::Duration> timeout = target.timeout();
+  sends.push_back({to, std::move(target).TakeArg(), timeout});
+  return absl::OkStatus();
+}
+
+absl::Status StepTask::RunBranches() {
+  if (node->branches.empty()) return absl::OkStatus();
+  if (view_ == nullptr) view_ = std::make_unique<RouterView>();
+  view_->task = this;
+  view_->overlays.clear();
+  view_->overlays.reserve(writes.size() + run->graph().quiet_channels);
+  NodeContext state;
+  state.schema_ = context.schema_;
+  state.task_ = this;
+  state.view_ = view_.get();
+  for (const CompiledBranch& branch : node->branches) {
+    Route route;
+    try {
+      route = (*branch.router)(state);
+    } catch (...) {
+      route = Route(CurrentException());
+    }
+    if (absl::Status s = TakeRoute(branch, route); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
+  if (!route.status().ok()) return route.status();
+  const CompiledGraph& graph = run->graph();
+  auto refuse = [&](const Target& target, std::string_view why) {
+    const NodeRef& ref = target.node();
+    std::string answer = ref.name();
+    if (ref.id().schema() != 0) answer = absl::StrFormat("node %d", ref.id().ordinal());
+    return MakeError(
+        ErrorKind::kInvalidBranch, absl::StatusCode::kInvalidArgument,
+        absl::StrFormat("router '%s' answered '%s', which is %s", branch.name,
+                        answer, why));
+  };
+  for (Target& target : route.targets()) {
+    uint32_t to;
+    if (target.is_send() || branch.path_map.empty()) {
+      to = graph.Resolve(target.node());
+      if (target.is_send()) {
+        if (absl::Status s = TakeSend(target, to); !s.ok()) return s;
+        continue;
+      }
+    } else {
+      const NodeRef& ref = target.node();
+      const uint32_t by_id = ref.id().schema() != 0 ? graph.Resolve(ref) : kToUnknown;
+      auto it = branch.path_map.find(
+          by_id == kToUnknown ? ref.name() : graph.nodes[by_id].name);
+      if (it == branch.path_map.end()) {
+        return refuse(target, "not in its path map");
+      }
+      to = it->second;
+    }
+    if (to == kToEnd) continue;
+    if (to == kToUnknown) {
+      if (target.node().name() == kStart) {
+        return refuse(target, "no valid destination");
+      }
+      if (graph.strict) return refuse(target, "no node of this graph");
+      run->Warn(absl::StrFormat(
+          "router '%s' of node '%s' answered '%s', which is no node of this "
+          "graph; ignored",
+          branch.name, node->name, target.node().name()));
+      continue;
+    }
+    if (graph.strict && branch.destinations.has_value() &&
+        std::find(branch.destinations->begin(), branch.destinations->end(),
+                  to) == branch.destinations->end()) {
+      return refuse(target, "not among its declared destinations");
+    }
+    gotos.push_back(to);
+  }
+  return absl::OkStatus();
+}
+
+// The attempt failed: another attempt, the error handler, or the task's end. A
+// task that fails leaves no writes.
+bool StepTask::Fail(absl::Status failure) {
+  ClearResult();
+  read_error_ = absl::OkStatus();
+  if (node->policies != nullptr && !handling_) {
+    if (Retry(failure)) return false;
+    if (node->policies->error_handler != nullptr) {
+      handling_ = true;
+      fires_edges = false;
+      extra().failure = NodeFailure{node->name, std::move(failure)};
+      return Start();
+    }
+  }
+  status = Annotate(failure, ErrorKind::kNodeError,
+                    absl::StrFormat("node '%s' failed in step %d: %s",
+                                    node->name, run->step(),
+                                    std::string(failure.message())));
+  PublishEnd(failure);
+  run->TaskFailed();
+  return true;
+}
+
+bool StepTask::Retry(const absl::Status& failure) {
+  for (const RetryPolicy& policy : node->policies->retry) {
+    if (policy.retry_on ? !policy.retry_on(failure)
+                        : !RetriedByDefault(failure)) {
+      continue;
+    }
+    Extra& mine = extra();
+    if (mine.attempt >= policy.max_attempts ||
+        run->stop_token().stop_requested()) {
+      return false;
+    }
+    const absl::Duration delay = RetryDelay(policy, mine.attempt++);
+    mine.completed.reset();
+    mine.child = Ref<Run>();
+    Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
+        run->executor(), [self = Ref<Run>::Share(run), task = index] {
+          self->ResumeTask(task);
+        }));
+    mine.retry = wait;
+    wait->Arm(delay, run->stop_token());
+    return true;
+  }
+  return false;
+}
+
+// The task has succeeded: what it did becomes visible.
+void StepTask::Commit(bool cached) {
+  if (!cached && !cache_key_.empty() && !handling_ && !has_parent_command) {
+    PutInCache();
+  }
+  if (node == &run->graph().start || has_parent_command) return;
+  if (run->Wants(kUpdates)) {
+    const std::string& name =
+        handling_ ? node->policies->handler_name : node->name;
+    run->Publish(kUpdates, NodeUpdate{name, WritesAsValues(), cached});
+  }
+  if (!cached) PublishEnd(absl::OkStatus());
+}
+
+void StepTask::PublishEnd(const absl::Status& failure) {
+  if (node == &run->graph().start || !run->Wants(kTasks | kDebug)) return;
+  run->Publish(kTasks,
+               TaskFinished{Id(), node->name, WritesAsValues(), failure},
+               /*in_debug=*/true);
+}
+
+Values StepTask::WritesAsValues() const {
+  Values values = run->MakeValues();
+  values.Reserve(writes.size());
+  for (const Write& write : writes) values.Add(write.channel, write.value);
+  return values;
+}
+
+bool StepTask::reads(uint32_t channel) const {
+  if (node->readable.has_value()) return (*node->readable)[channel];
+  return run->graph().in_state[channel];
+}
+
+const Value& StepTask::Input() {
+  if (is_send()) return send_input;
+  Value& input = extra().input;
+  if (!input.has_value()) {
+    const CompiledGraph& graph = run->graph();
+    input = Value(run->ReadAll(node->readable.has_value() ? &*node->readable
+                                                          : &graph.in_state));
+  }
+  return input;
+}
+
+const Value* StepTask::FindByName(std::string_view name) {
+  if (is_send()) return FindField(name);
+  const std::optional<uint32_t> channel = run->graph().FindChannel(name);
+  if (!channel.has_value() || !reads(*channel)) return nullptr;
+  return run->channels().Read(*channel);
+}
+
+// A field of what the Send carried.
+const Value* StepTask::FindField(std::string_view name) {
+  if (const Values* values = send_input.As<Values>()) return values->Find(name);
+  Extra& mine = extra();
+  for (const auto& [found_name, value] : mine.found) {
+    if (found_name == name) return value.has_value() ? &value : nullptr;
+  }
+  mine.found.emplace_back(name, send_input.Field(name));
+  const Value& value = mine.found.back().second;
+  return value.has_value() ? &value : nullptr;
+}
+
+const Value* StepTask::FindUnknown(std::string_view name) const {
+  if (extra_ == nullptr) return nullptr;
+  for (const auto& [unknown, value] : extra_->unknown) {
+    if (unknown == name) return &value;
+  }
+  return nullptr;
+}
+
+void StepTask::AddUnknown(Values& values) const {
+  if (extra_ == nullptr) return;
+  for (const auto& [name, value] : extra_->unknown) values.Add(name, value);
+}
+
+void StepTask::NoteForeignHandle(uint32_t schema) {
+  read_error_ = MakeError(
+      ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+      absl::StrFormat("read with a channel handle of another graph (schema %d, "
+                      "this is '%s' with schema %d); use the handles of the "
+                      "builder that made this graph",
+                      schema, run->graph().name, run->graph().schema));
+}
+
+void StepTask::NoteCalledCommand(Command command) {
+  command.graph = Command::Graph::kThis;
+  extra().called_command = std::move(command);
+}
+
+std::string StepTask::Id() const { return TaskId(*run, *this); }
+
+std::stop_token StepTask::stop_token() const {
+  if (extra_ != nullptr && extra_->clock != nullptr) {
+    return extra_->clock->stop.get_token();
+  }
+  return run->stop_token();
+}
+
+void StepTask::Progress() {
+  if (extra_ == nullptr || extra_->clock == nullptr) return;
+  AttemptClock& clock = *extra_->clock;
+  clock.last_progress_ns.store(
+      absl::ToInt64Nanoseconds(run->executor().Now() - clock.began),
+      std::memory_order_relaxed);
+}
+
+void StepTask::Emit(Value value) {
+  if (extra_ != nullptr && extra_->clock != nullptr) {
+    if (extra_->clock->timed_out.load(std::memory_order_relaxed) !=
+        kNotTimedOut) {
+      return;
+    }
+    if (!node->policies->timeout.only_heartbeats) Progress();
+  }
+  if (!run->Wants(kCustom)) return;
+  run->Publish(kCustom, CustomValue{node->name, std::move(value)});
+}
+
+namespace {
+
+// When an attempt that began `elapsed` ago has to be looked at again; zero if it
+// is out of time now.
+struct TimeLeft {
+  absl::Duration left;
+  StepTask::TimeoutCause cause;
+};
+
+TimeLeft LeftOf(absl::Duration run_timeout, absl::Duration idle_timeout,
+                absl::Duration elapsed, absl::Duration last_progress) {
+  const absl::Duration run_left = run_timeout - elapsed;
+  const absl::Duration idle_left = idle_timeout - (elapsed - last_progress);
+  return run_left <= idle_left
+             ? TimeLeft{run_left, StepTask::kRunTimeout}
+             : TimeLeft{idle_left, StepTask::kIdleTimeout};
+}
+
+// Watches one attempt; runs as a timer job and touches the clock alone.
+void WatchClock(Executor* executor,
+                const std::shared_ptr<StepTask::AttemptClock>& clock,
+                absl::Duration run_timeout, absl::Duration idle_timeout) {
+  const TimeLeft time = LeftOf(
+      run_timeout, idle_timeout, executor->Now() - clock->began,
+      absl::Nanoseconds(clock->last_progress_ns.load(
+          std::memory_order_relaxed)));
+  if (time.left <= absl::ZeroDuration()) {
+    clock->timed_out.store(time.cause, std::memory_order_relaxed);
+    clock->stop.request_stop();
+    return;
+  }
+  clock->timer.store(
+      executor->PostAfter(time.left,
+                          [executor, clock, run_timeout, idle_timeout] {
+                            WatchClock(executor, clock, run_timeout,
+                                       idle_timeout);
+                          }),
+      std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void StepTask::BeginClock() {
+  const TimeoutPolicy* timeout =
+      node->policies == nullptr ? nullptr : &node->policies->timeout;
+  absl::Duration run_timeout =
+      timeout == nullptr ? absl::InfiniteDuration() : timeout->run;
+  const absl::Duration idle_timeout =
+      timeout == nullptr ? absl::InfiniteDuration() : timeout->idle;
+  if (extra_ != nullptr && extra_->run_timeout.has_value()) {
+    run_timeout = *extra_->run_timeout;
+  }
+  const bool timed = std::min(run_timeout, idle_timeout) < absl::InfiniteDuration();
+  if (!timed && (node->policies == nullptr || node->policies->retry.empty())) {
+    return;
+  }
+  Extra& mine = extra();
+  const absl::Time now = run->executor().Now();
+  if (mine.attempt == 1) mine.first_attempt = now;
+  if (!timed) return;
+  mine.run_timeout = run_timeout;
+  mine.clock = std::make_shared<AttemptClock>(now);
+  mine.stop_link.emplace(run->stop_token(), [clock = mine.clock] {
+    clock->stop.request_stop();
+  });
+  WatchClock(&run->executor(), mine.clock, run_timeout, idle_timeout);
+}
+
+// The body has returned. An attempt that was out of time by then has failed,
+// whatever it returned: also one that held the only worker, so that no timer
+// could tell it.
+absl::Status StepTask::EndClock(absl::Status outcome) {
+  const std::shared_ptr<AttemptClock> clock = std::move(extra_->clock);
+  extra_->clock = nullptr;
+  extra_->stop_link.reset();
+  run->executor().Cancel(clock->timer.load(std::memory_order_relaxed));
+  const absl::Duration elapsed = run->executor().Now() - clock->began;
+  const absl::Duration idle_timeout = node->policies == nullptr
+                                          ? absl::InfiniteDuration()
+                                          : node->policies->timeout.idle;
+  const TimeLeft time = LeftOf(*extra_->run_timeout, idle_timeout, elapsed,
+                               absl::Nanoseconds(clock->last_progress_ns.load(
+                                   std::memory_order_relaxed)));
+  int cause = clock->timed_out.load(std::memory_order_relaxed);
+  if (cause == kNotTimedOut && time.left < absl::ZeroDuration()) {
+    cause = time.cause;
+  }
+  if (cause == kNotTimedOut) return outcome;
+  return MakeError(
+      ErrorKind::kNodeTimeout, absl::StatusCode::kDeadlineExceeded,
+      absl::StrFormat("%s timeout after %s (run timeout %s, idle timeout %s)",
+                      cause == kRunTimeout ? "run" : "idle",
+                      absl::FormatDuration(elapsed),
+                      absl::FormatDuration(*extra_->run_timeout),
+                      absl::FormatDuration(idle_timeout)));
+}
+
+bool StepTask::TakeFromCache() {
+  const CompiledGraph& graph = run->graph();
+  absl::StatusOr<std::string> key =
+      CacheKey(graph, *node, *node->policies->cache, Input());
+  if (!key.ok()) {
+    run->Warn(absl::StrFormat("node '%s' is not cached: %s", node->name,
+                              std::string(key.status().message())));
+    return false;
+  }
+  cache_key_ = *std::move(key);
+  std::optional<CachedResult> hit =
+      graph.cache->rep()->Get(cache_key_, run->executor().Now());
+  if (!hit.has_value()) return false;
+  for (Write& write : hit->writes) writes.push_back(std::move(write));
+  gotos.assign(hit->gotos.begin(), hit->gotos.end());
+  sends = std::move(hit->sends);
+  Commit(/*cached=*/true);
+  return true;
+}
+
+void StepTask::PutInCache() {
+  const absl::Duration ttl = node->policies->cache->ttl;
+  CachedResult result;
+  result.writes.assign(writes.begin(), writes.end());
+  result.gotos.assign(gotos.begin(), gotos.end());
+  result.sends = sends;
+  run->graph().cache->rep()->Put(
+      cache_key_, node->name, std::move(result),
+      ttl == absl::InfiniteDuration() ? absl::InfiniteFuture()
+                                      : run->executor().Now() + ttl);
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,227 @@
+#ifndef WEIR_RUNTIME_INTERNAL_STEP_TASK_H_
+#define WEIR_RUNTIME_INTERNAL_STEP_TASK_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "weir/channels/values.h"
+#include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/ref.h"
+#include "weir/runtime/internal/timed_wait.h"
+#include "weir/runtime/node.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+class Run;
+
+// Is told, once, that a run has ended.
+class RunListener {
+ public:
+  // On the worker that ended the run; `run` has its final status.
+  virtual void RunEnded(Run& run) noexcept = 0;
+
+ protected:
+  ~RunListener() = default;
+};
+
+// A Send on its way to becoming a task.
+struct PendingSend {
+  uint32_t node;
+  Value arg;
+  std::optional<absl::Duration> timeout;
+};
+
+// What a router sees: the run's channels with its own task's writes applied. A
+// channel is copied when the router reads it, and only if the task wrote it or a
+// quiet superstep clears it.
+struct RouterView {
+  struct Overlay {
+    uint32_t channel;
+    ChannelState state;
+  };
+
+  const Value* Read(uint32_t channel);
+  // All readable channels and unknown fields as one value.
+  const Value& Input();
+
+  StepTask* task = nullptr;
+  // Reserved before use: what Read() returned must stay where it is.
+  std::vector<Overlay> overlays;
+  Value input;
+};
+
+// StepTask: one execution of a node in one superstep: its input, its attempts,
+// and what came of it. A run keeps its tasks' memory from superstep to superstep.
+//
+//   Execute() -> body returns ---------------------------> Settle() -> ended
+//             -> body waits   -> Complete() -> post -------^      \-> retry later
+//
+// Threads: single-owner: the worker that executes it; then whoever completes it;
+//          then the barrier. Complete() may be called from any thread.
+struct StepTask final : CompletionSink, RunListener {
+  // The clock of one attempt that has a timeout. Shared with its timer, which
+  // may come late and then touches nothing else.
+  struct AttemptClock {
+    explicit AttemptClock(absl::Time now) : began(now) {}
+
+    const absl::Time began;
+    std::stop_source stop;
+    // Nanoseconds after `began`; written by Progress(), read by the timer.
+    // Relaxed: nothing but the number counts.
+    std::atomic<int64_t> last_progress_ns{0};
+    // A TimeoutCause, set by the timer. Emit() drops what comes after it.
+    // Relaxed: an event more or less at that moment is no matter.
+    std::atomic<int> timed_out{0};
+    // The timer to cancel; the timer's job replaces it as it re-arms. Relaxed:
+    // a timer that is missed fires in vain.
+    std::atomic<uint64_t> timer{0};
+  };
+  enum TimeoutCause { kNotTimedOut = 0, kRunTimeout, kIdleTimeout };
+
+  // What few tasks need.
+  struct Extra {
+    Extra();
+    ~Extra();
+
+    Value input;  // The readable channels as one value.
+    // Fields of dynamic updates that are no channels; routers see them.
+    std::vector<std::pair<std::string, Value>> unknown;
+    // Fields of a Send that were looked for; a deque keeps them in place.
+    std::deque<std::pair<std::string, Value>> found;
+    std::optional<Command> parent_command;
+    // The command of a called graph for this one, until the body returns.
+    std::optional<Command> called_command;
+    std::optional<absl::Duration> run_timeout;  // Of a Send.
+    std::optional<NodeFailure> failure;    // While the error handler runs.
+    std::optional<NodeResult> completed;   // From Complete() to Settle().
+    absl::Status thrown;                   // By a body that waits.
+    int attempt = 1;
+    absl::Time first_attempt;
+    std::shared_ptr<AttemptClock> clock;
+    // Links the attempt's stop source to the run's.
+    std::optional<std::stop_callback<std::function<void()>>> stop_link;
+    Ref<TimedWait> retry;
+    Ref<Run> child;
+    int calls = 0;  // Graphs that the body has run.
+  };
+
+  StepTask();
+  ~StepTask();
+
+  // Prepares for a superstep.
+  void Plan(Run* of_run, const CompiledNode* of_node, uint32_t at_index);
+
+  // Runs the body. True if the task has ended; false if it goes on elsewhere,
+  // and then neither the task nor the run may be touched any more.
+  bool Execute();
+  // Goes on with a task that completed after Execute() had returned, or whose
+  // next attempt is due. As Execute().
+  bool Resume();
+
+  void Complete(NodeResult result) noexcept override;
+  void RunEnded(Run& child) noexcept override;
+
+  // For the body's NodeContext.
+  int attempt() const { return extra_ == nullptr ? 1 : extra_->attempt; }
+  absl::Time first_attempt() const {
+    return extra_ == nullptr ? absl::UnixEpoch() : extra_->first_attempt;
+  }
+  const NodeFailure* failure() const {
+    return extra_ != nullptr && extra_->failure.has_value() ? &*extra_->failure
+                                                            : nullptr;
+  }
+  int NextCall() { return extra().calls++; }
+  void NoteForeignHandle(uint32_t schema);
+  void NoteCalledCommand(Command command);
+  const Value* FindUnknown(std::string_view name) const;
+  void AddUnknown(Values& values) const;
+
+  // Made when first needed.
+  Extra& extra();
+  bool is_send() const { return send_index >= 0; }
+  bool reads(uint32_t channel) const;
+  const Value& Input();
+  const Value* FindByName(std::string_view name);
+  const Value* FindField(std::string_view name);
+  std::string Id() const;
+  std::stop_token stop_token() const;
+  void Progress();
+  void Emit(Value value);
+  // The value of the output channels of `child`, or its failure, as what the
+  // node returned.
+  NodeResult ResultOf(Run& child);
+
+  // The task's own memory of a superstep, in the order of use.
+  Run* run = nullptr;
+  const CompiledNode* node = nullptr;
+  uint32_t index = 0;       // Place in the superstep, in merge order.
+  int32_t send_index = -1;  // Which Send; -1 for a triggered node.
+  Value send_input;
+  NodeContext context;
+
+  absl::InlinedVector<Write, 2> writes;  // Channels are this graph's.
+  absl::InlinedVector<uint32_t, 2> gotos;
+  std::vector<PendingSend> sends;
+  absl::Status status;
+  bool fires_edges = true;   // Not after an error handler.
+  bool has_parent_command = false;
+
+ private:
+  bool Attempt();
+  bool Start();
+  bool StartGraph();
+  bool Settle(NodeResult result);
+  absl::Status Take(NodeResult& result);
+  absl::Status TakeList(std::vector<NodeResult::Item>& list);
+  absl::Status TakeUpdate(Update& update);
+  absl::Status TakeGoto(Target& target);
+  absl::Status TakeSend(Target& target, uint32_t to);
+  absl::Status RunBranches();
+  absl::Status TakeRoute(const CompiledBranch& branch, Route& route);
+  bool Fail(absl::Status failure);
+  bool Retry(const absl::Status& failure);
+  void ClearResult();
+  void Commit(bool cached);
+  void PublishEnd(const absl::Status& failure);
+  Values WritesAsValues() const;
+
+  const absl::Duration* RunTimeout() const;
+  void BeginClock();
+  absl::Status EndClock(absl::Status status);
+  bool TakeFromCache();
+  void PutInCache();
+
+  friend class weir::NodeContext;
+  friend struct RouterView;
+
+  std::unique_ptr<Extra> extra_;
+  std::unique_ptr<RouterView> view_;
+  absl::Status read_error_;  // A handle of another graph, a view that fails.
+  std::string cache_key_;    // Empty: not cached.
+  bool handling_ = false;    // The error handler's turn.
+
+  // The hand-shake of a body that waits: Execute() and Complete() each exchange
+  // their mark in, and whoever comes second goes on with the task. acq_rel: the
+  // second sees all that the first did.
+  enum Mark : uint8_t { kRunning, kWaits, kCompleted };
+  std::atomic<uint8_t> mark_{kRunning};
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_STEP_TASK_H_

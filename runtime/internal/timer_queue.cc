@@ -1,0 +1,179 @@
+#include "weir/runtime/internal/timer_queue.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+#include "weir/runtime/executor.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// Due times are of the steady clock, but absl::CondVar sleeps by the wall
+// clock: this bounds how late a step of that one makes a timer.
+constexpr absl::Duration kLongestSleep = absl::Seconds(10);
+
+}  // namespace
+
+TimerHeap::TimerId TimerHeap::Add(int64_t due, uint32_t tie, Job job) {
+  uint32_t slot = first_free_;
+  if (slot == kNoSlot) {
+    slot = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  } else {
+    first_free_ = slots_[slot].position;
+  }
+  slots_[slot].job = std::move(job);
+  const Item item = {
+      .due = due, .order = uint64_t{tie} << 32 | added_++, .slot = slot};
+  heap_.push_back(item);
+  MoveUp(heap_.size() - 1, item);
+  return uint64_t{slots_[slot].generation} << 32 | slot;
+}
+
+TimerHeap::Job TimerHeap::Cancel(TimerId id) {
+  const auto slot = static_cast<uint32_t>(id);
+  const auto generation = static_cast<uint32_t>(id >> 32);
+  if (slot >= slots_.size() || slots_[slot].generation != generation) {
+    return nullptr;
+  }
+  return Remove(slots_[slot].position);
+}
+
+TimerHeap::Job TimerHeap::TakeFirst() { return Remove(0); }
+
+TimerHeap::Job TimerHeap::Remove(size_t position) {
+  const uint32_t index = heap_[position].slot;
+  const Item last = heap_.back();
+  heap_.pop_back();
+  if (position < heap_.size()) {
+    if (position > 0 && Before(last, heap_[(position - 1) / 2])) {
+      MoveUp(position, last);
+    } else {
+      MoveDown(position, last);
+    }
+  }
+  Slot& slot = slots_[index];
+  Job job = std::move(slot.job);
+  slot.job = nullptr;
+  if (++slot.generation == 0) slot.generation = 1;
+  slot.position = first_free_;
+  first_free_ = index;
+  return job;
+}
+
+void TimerHeap::Place(size_t position, const Item& item) {
+  heap_[position] = item;
+  slots_[item.slot].position = static_cast<uint32_t>(position);
+}
+
+void TimerHeap::MoveUp(size_t position, const Item& item) {
+  while (position > 0) {
+    const size_t parent = (position - 1) / 2;
+    if (!Before(item, heap_[parent])) break;
+    Place(position, heap_[parent]);
+    position = parent;
+  }
+  Place(position, item);
+}
+
+void TimerHeap::MoveDown(size_t position, const Item& item) {
+  for (;;) {
+    size_t child = 2 * position + 1;
+    if (child >= heap_.size()) break;
+    if (child + 1 < heap_.size() && Before(heap_[child + 1], heap_[child])) {
+      ++child;
+    }
+    if (!Before(heap_[child], item)) break;
+    Place(position, heap_[child]);
+    position = child;
+  }
+  Place(position, item);
+}
+
+int64_t SteadyNanos() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+int64_t DueAfter(int64_t now, absl::Duration delay) {
+  const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
+  return nanos > std::numeric_limits<int64_t>::max() - now
+             ? std::numeric_limits<int64_t>::max()
+             : now + nanos;
+}
+
+TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job) {
+  const int64_t due = DueAfter(SteadyNanos(), delay);
+  absl::MutexLock lock(&mutex_);
+  if (stopped_) return 0;
+  const bool first = timers_.empty() || due < timers_.next_due();
+  const TimerId id = timers_.Add(due, /*tie=*/0, std::move(job));
+  if (!thread_.joinable()) {
+    thread_ = std::jthread([this] { Serve(); });
+  } else if (first) {
+    changed_.Signal();
+  }
+  return id;
+}
+
+bool TimerQueue::Cancel(TimerId id) {
+  Job job;  // Destroyed once the lock is released.
+  absl::MutexLock lock(&mutex_);
+  job = timers_.Cancel(id);
+  return job != nullptr;
+}
+
+void TimerQueue::Stop() {
+  std::jthread thread;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopped_ = true;
+    thread = std::move(thread_);
+    changed_.Signal();
+  }
+  if (thread.joinable()) thread.join();
+  TimerHeap dropped;
+  absl::MutexLock lock(&mutex_);
+  std::swap(dropped, timers_);
+}
+
+void TimerQueue::Serve() {
+  std::vector<Job> due;
+  absl::MutexLock lock(&mutex_);
+  while (!stopped_) {
+    if (timers_.empty()) {
+      changed_.Wait(&mutex_);
+      continue;
+    }
+    const int64_t now = SteadyNanos();
+    if (timers_.next_due() > now) {
+      changed_.WaitWithTimeout(
+          &mutex_,
+          std::min(absl::Nanoseconds(timers_.next_due() - now), kLongestSleep));
+      continue;
+    }
+    while (!timers_.empty() && timers_.next_due() <= now) {
+      due.push_back(timers_.TakeFirst());
+    }
+    mutex_.Unlock();
+    for (Job& job : due) hand_over_(std::move(job));
+    due.clear();
+    mutex_.Lock();
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

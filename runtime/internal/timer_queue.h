@@ -1,0 +1,117 @@
+#ifndef WEIR_RUNTIME_INTERNAL_TIMER_QUEUE_H_
+#define WEIR_RUNTIME_INTERNAL_TIMER_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+#include "weir/runtime/executor.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// TimerHeap: jobs by the time at which they are due. Adding, cancelling and
+// taking cost O(log n).
+//
+// Units:   times are nanoseconds of whatever clock the owner reads.
+// Threads: thread-compatible.
+class TimerHeap {
+ public:
+  using Job = Executor::Job;
+  using TimerId = Executor::TimerId;
+
+  // Of those due at one time, the one with the lowest `tie` comes first, then
+  // the one added first. An id is never 0, and never names a later timer.
+  TimerId Add(int64_t due, uint32_t tie, Job job);
+
+  // Takes a timer's job out; a null job if it has been taken.
+  Job Cancel(TimerId id);
+
+  bool empty() const { return heap_.empty(); }
+  size_t size() const { return heap_.size(); }
+  // Of a heap that is not empty.
+  int64_t next_due() const { return heap_.front().due; }
+  Job TakeFirst();
+
+ private:
+  struct Item {
+    int64_t due;
+    uint64_t order;  // The tie, then the number of the Add(), which may wrap.
+    uint32_t slot;
+  };
+  struct Slot {
+    Job job;  // Null in a free slot.
+    // In the heap; in a free slot, the next free slot.
+    uint32_t position = 0;
+    uint32_t generation = 1;  // Never 0; changes when the slot is freed.
+  };
+  static constexpr uint32_t kNoSlot = UINT32_MAX;
+
+  static bool Before(const Item& a, const Item& b) {
+    return a.due != b.due ? a.due < b.due : a.order < b.order;
+  }
+  void Place(size_t position, const Item& item);
+  void MoveUp(size_t position, const Item& item);
+  void MoveDown(size_t position, const Item& item);
+  Job Remove(size_t position);
+
+  std::vector<Item> heap_;
+  std::vector<Slot> slots_;
+  uint32_t first_free_ = kNoSlot;
+  uint32_t added_ = 0;
+};
+
+// The steady clock, in nanoseconds.
+int64_t SteadyNanos();
+// `delay` after `now`, as far as there are nanoseconds for it; `now` for a
+// negative one.
+int64_t DueAfter(int64_t now, absl::Duration delay);
+
+// TimerQueue: hands jobs over once their delay has passed, from a thread that
+// starts with the first timer.
+//
+// Threads:  thread-safe. `hand_over` is called on the timer thread with no lock
+//           held, in the order of the due times; it must not destroy the queue.
+// Lifetime: the destructor drops the jobs not yet handed over. No call of
+//           `hand_over` begins after Stop() or the destructor has returned.
+class TimerQueue {
+ public:
+  using Job = Executor::Job;
+  using TimerId = Executor::TimerId;
+
+  explicit TimerQueue(absl::AnyInvocable<void(Job)> hand_over)
+      : hand_over_(std::move(hand_over)) {}
+  ~TimerQueue() { Stop(); }
+
+  // A stopped queue drops the job and returns 0.
+  TimerId Add(absl::Duration delay, Job job);
+  // Drops a job. False if it has been handed over.
+  bool Cancel(TimerId id);
+  // Drops all jobs and ends the thread.
+  void Stop();
+
+ private:
+  void Serve();
+
+  absl::AnyInvocable<void(Job)> hand_over_;  // Called by the timer thread only.
+
+  absl::Mutex mutex_;
+  absl::CondVar changed_;  // An earlier first timer, or stopped_.
+  TimerHeap timers_ ABSL_GUARDED_BY(mutex_);
+  std::jthread thread_ ABSL_GUARDED_BY(mutex_);  // Not before the first timer.
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_TIMER_QUEUE_H_

@@ -1,0 +1,96 @@
+#ifndef WEIR_RUNTIME_INTERNAL_TRIGGERS_H_
+#define WEIR_RUNTIME_INTERNAL_TRIGGERS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "weir/channels/barrier.h"
+#include "weir/runtime/internal/compiled_graph.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// Triggers: which nodes a run has been led to: the rules of edges, joins and
+// deferred nodes. The barrier calls Consume() for the nodes that ran, then Fire()
+// and Arrive() for where they led, then Finish() if that was nowhere; Take()
+// gives the nodes of the next superstep.
+//
+// Threads: single-owner: the barrier's.
+// Cost:    each call follows what it touches, not the graph.
+// Source:  LangGraph's trigger channels. An edge's channel lives for one
+//          superstep, so a mark on its target says as much; joins are
+//          NamedBarriers; the channels of a deferred node wait for the finish.
+class Triggers {
+ public:
+  explicit Triggers(const CompiledGraph& graph)
+      : graph_(graph), marks_(graph.nodes.size(), kIdle) {
+    joins_.reserve(graph.joins.size());
+    for (const CompiledJoin& join : graph.joins) {
+      joins_.emplace_back(join.sources);
+    }
+  }
+
+  // `node` ran because it was triggered: its complete joins begin anew. One that
+  // is not complete keeps what it has.
+  void Consume(const CompiledNode& node) {
+    for (uint32_t join : node.led_by_joins) {
+      if (joins_[join].complete()) joins_[join].Reset();
+    }
+  }
+
+  // An edge, a router or a goto leads to `node`.
+  void Fire(uint32_t node) {
+    if (marks_[node] != kIdle) return;  // However often, it runs once.
+    if (graph_.nodes[node].defer) {
+      marks_[node] = kWaiting;
+      waiting_.push_back(node);
+    } else {
+      marks_[node] = kDue;
+      due_.push_back(node);
+    }
+  }
+
+  // One source of a join has run.
+  void Arrive(JoinSource at) {
+    if (joins_[at.join].Add(at.source) && joins_[at.join].complete()) {
+      Fire(graph_.joins[at.join].target);
+    }
+  }
+
+  // Nothing else is left to run: deferred nodes that were led to are due.
+  void Finish() {
+    for (uint32_t node : waiting_) marks_[node] = kDue;
+    due_.swap(waiting_);
+  }
+
+  bool any_due() const { return !due_.empty(); }
+
+  // The nodes of the next superstep, in merge order. Valid until Taken().
+  const std::vector<uint32_t>& Take() {
+    if (!std::is_sorted(due_.begin(), due_.end())) {
+      std::sort(due_.begin(), due_.end());
+    }
+    return due_;
+  }
+  void Taken() {
+    for (uint32_t node : due_) marks_[node] = kIdle;
+    due_.clear();
+  }
+
+ private:
+  enum Mark : uint8_t { kIdle, kWaiting, kDue };
+
+  const CompiledGraph& graph_;
+  std::vector<Mark> marks_;        // Of each node.
+  std::vector<uint32_t> due_;      // Nodes that run next.
+  std::vector<uint32_t> waiting_;  // Deferred nodes that wait for the finish.
+  std::vector<BarrierSeen> joins_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_TRIGGERS_H_

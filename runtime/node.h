@@ -1,0 +1,223 @@
+#ifndef WEIR_RUNTIME_NODE_H_
+#define WEIR_RUNTIME_NODE_H_
+
+#include <coroutine>
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "weir/channels/channel.h"
+#include "weir/channels/values.h"
+#include "weir/export.h"
+#include "weir/runtime/graph.h"
+
+namespace weir {
+inline namespace v0 {
+
+namespace internal {
+class CallState;
+class SleepState;
+struct RouterView;
+struct StepTask;
+}  // namespace internal
+
+// What an error handler is told.
+struct NodeFailure {
+  std::string_view node;
+  absl::Status status;
+};
+
+class GraphCall;
+class SleepCall;
+
+// NodeContext: what a node, a router or an error handler sees of its run. It
+// reads its input, the state as it was when the superstep began: nobody writes
+// state while nodes run.
+//
+// Errors:   a channel that is empty, or not in the node's input schema, is found
+//           as null. A handle of another graph is too, and fails the task.
+// Threads:  single-owner: of the task's body. Emit(), Heartbeat() and
+//           stop_token() may be called from any thread while the body lives.
+// Lifetime: until the node's function returns, its Task ends or its Completion
+//           is used; references to state live as long.
+class WEIR_EXPORT NodeContext {
+ public:
+  NodeContext(const NodeContext&) = delete;
+  NodeContext& operator=(const NodeContext&) = delete;
+
+  // The channel's value, or null while it is empty.
+  template <class T, class W>
+  const T* Find(const Channel<T, W>& channel) const {
+    const Value* value = Read(channel.index(), channel.schema());
+    return value == nullptr ? nullptr : value->template As<T>();
+  }
+  // The channel's value, or a T{} while it is empty.
+  template <class T, class W>
+  const T& Get(const Channel<T, W>& channel) const {
+    const T* value = Find(channel);
+    if (value != nullptr) return *value;
+    static const T kDefault{};
+    return kDefault;
+  }
+  // By name: a channel, or a field of what a Send carried.
+  const Value* Find(std::string_view name) const;
+
+  // The whole input: the readable channels as a record (a Values), or exactly
+  // what a Send carried.
+  const Value& input() const;
+  // The input as a T, or null if it is of another type.
+  template <class T>
+  const T* Input() const {
+    return input().template As<T>();
+  }
+
+  // Publishes a custom event at once. Never waits.
+  void Emit(Value value) const;
+  template <class T>
+    requires(!std::is_same_v<std::decay_t<T>, Value>)
+  void Emit(T&& value) const {
+    Emit(Value(std::forward<T>(value)));
+  }
+
+  // Triggered when the run is cancelled or this attempt has run out of time.
+  std::stop_token stop_token() const;
+  // Says that the node is making progress; see TimeoutPolicy::idle.
+  void Heartbeat() const;
+
+  std::string_view node() const;
+  // 0 is the start's superstep.
+  int64_t step() const;
+  // 32 hex digits; the same whenever the same superstep is planned again.
+  std::string task_id() const;
+  std::string_view run_id() const;
+  std::string_view thread_id() const;
+  // 1 for the first.
+  int attempt() const;
+  // When the first attempt of a node with a retry policy or timeout began.
+  absl::Time first_attempt_time() const;
+  // Supersteps left within the recursion limit, this one included.
+  int64_t remaining_steps() const;
+  // Whether this is the last superstep after which the run can still end well.
+  bool is_last_step() const;
+
+  // What RunOptions::context holds, or null if it is no T.
+  template <class T>
+  const T* context() const {
+    return context_value().template As<T>();
+  }
+  const Value& context_value() const;
+
+  // In an error handler, the failure to handle; else null.
+  const NodeFailure* failure() const;
+
+  // Runs another graph on `input` as part of this task. Converts to
+  // absl::StatusOr<Values>, which runs it to its end on the calling worker; in a
+  // coroutine, `co_await` it, which holds no worker while the graph waits.
+  // A node that gets a ParentCommand status returns it, and has then returned
+  // the command.
+  GraphCall Invoke(const Graph& graph, weir::Input input) const;
+
+  // `co_await node.Sleep(d)`: OK after `d`, Cancelled when asked to stop before.
+  SleepCall Sleep(absl::Duration delay) const;
+
+ private:
+  friend struct internal::StepTask;
+  friend struct internal::RouterView;
+  friend class internal::Run;
+  NodeContext() = default;
+
+  const Value* Read(uint32_t channel, uint32_t schema) const {
+    // The common case: the state, all of it readable.
+    if (plain_ != nullptr && schema == schema_) return plain_[channel].Read();
+    return ReadElsewhere(channel, schema);
+  }
+  const Value* ReadElsewhere(uint32_t channel, uint32_t schema) const;
+
+  // The run's channels, if the task may read all and sees them as they are.
+  const ChannelState* plain_ = nullptr;
+  uint32_t schema_ = 0;
+  internal::StepTask* task_ = nullptr;
+  internal::RouterView* view_ = nullptr;  // Routers only.
+};
+
+// What NodeContext::Invoke() returns.
+class WEIR_EXPORT GraphCall {
+ public:
+  GraphCall(GraphCall&&) noexcept;
+  ~GraphCall();
+
+  operator absl::StatusOr<Values>() &&;  // NOLINT(google-explicit-constructor): see NodeContext::Invoke
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> node);
+  absl::StatusOr<Values> await_resume();
+
+ private:
+  friend class NodeContext;
+  explicit GraphCall(std::unique_ptr<internal::CallState> state);
+  std::unique_ptr<internal::CallState> state_;
+};
+
+// What NodeContext::Sleep() returns.
+class WEIR_EXPORT SleepCall {
+ public:
+  bool await_ready() const noexcept;
+  void await_suspend(std::coroutine_handle<> node);
+  absl::Status await_resume();
+
+ private:
+  friend class NodeContext;
+  explicit SleepCall(std::shared_ptr<internal::SleepState> state);
+  std::shared_ptr<internal::SleepState> state_;
+};
+
+namespace internal {
+
+// Where a Completion delivers.
+class CompletionSink {
+ public:
+  virtual void Complete(NodeResult result) noexcept = 0;
+
+ protected:
+  ~CompletionSink() = default;
+};
+
+}  // namespace internal
+
+// Completion: how a node written as a callback ends: `done(result)`, once, from
+// any thread. Destroyed unused, it fails the task.
+//
+// Threads: single-owner.
+class WEIR_EXPORT Completion {
+ public:
+  explicit Completion(internal::CompletionSink* sink) : sink_(sink) {}
+  Completion(Completion&& other) noexcept
+      : sink_(std::exchange(other.sink_, nullptr)) {}
+  Completion& operator=(Completion&& other) noexcept {
+    std::swap(sink_, other.sink_);
+    return *this;
+  }
+  ~Completion();
+
+  // Ends the node; a second call has no effect.
+  void operator()(NodeResult result) {
+    if (auto* sink = std::exchange(sink_, nullptr)) {
+      sink->Complete(std::move(result));
+    }
+  }
+
+ private:
+  internal::CompletionSink* sink_;
+};
+
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_NODE_H_

@@ -1,0 +1,157 @@
+#ifndef WEIR_RUNTIME_RUN_H_
+#define WEIR_RUNTIME_RUN_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "weir/channels/value.h"
+#include "weir/export.h"
+#include "weir/runtime/command.h"
+#include "weir/runtime/event.h"
+#include "weir/runtime/executor.h"
+
+namespace weir {
+inline namespace v0 {
+
+// Input: what a run starts with.
+class WEIR_EXPORT Input {
+ public:
+  // New input: the channels of the graph's input schema that `update` names;
+  // others are dropped. An empty update is input too.
+  static Input Values(Update update);
+  // As Values(), from a record.
+  static Input FromValue(Value record) {
+    return Values(Update::FromValue(std::move(record)));
+  }
+  // An update for the state and nodes to go to, applied through the graph's
+  // start. One with neither is an EmptyInputError.
+  static Input Command(Command command);
+  // No input: goes on with a thread where it stopped. An EmptyInputError where
+  // there is nothing to go on with.
+  static Input Continue() { return Input(); }
+
+  Input(Update update) : Input(Values(std::move(update))) {}  // NOLINT(google-explicit-constructor): the usual input
+
+  bool is_continue() const { return kind_ == Kind::kContinue; }
+  bool is_command() const { return kind_ == Kind::kCommand; }
+  weir::Command& command() { return command_; }
+
+ private:
+  enum class Kind { kContinue, kValues, kCommand };
+  Input() = default;
+
+  Kind kind_ = Kind::kContinue;
+  weir::Command command_;  // Of kValues, only the update is set.
+};
+
+// RunControl: asks runs that were given it to stop at their next barrier. A run
+// that stops so ends with GraphDrained; one that has nothing left to do ends
+// normally.
+//
+// Threads: thread-safe. Must outlive the runs.
+class WEIR_EXPORT RunControl {
+ public:
+  void RequestDrain(std::string_view reason) {
+    absl::MutexLock lock(&mutex_);
+    if (!drain_.has_value()) drain_ = std::string(reason);
+  }
+  // The first reason given, if a drain was requested.
+  std::optional<std::string> drain() const {
+    absl::MutexLock lock(&mutex_);
+    return drain_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::optional<std::string> drain_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What happens to the siblings of a task that failed. Either way every planned
+// task runs to its end before the run ends.
+enum class OnFailure {
+  kRunSiblings,
+  kCancelSiblings,  // Their stop token is triggered.
+};
+
+// RunOptions: how a run is run. Every field has a default.
+struct RunOptions {
+  // Of a stream: which events to get.
+  StreamModes modes = kUpdates;
+  // Whether a stream has the events of graphs inside the graph as well.
+  bool subgraphs = false;
+  // Supersteps, the start's included; graphs inside have the same limit, each
+  // for itself. At least 1.
+  int64_t recursion_limit = 10'007;
+  // Tasks of this run that may be unfinished at once; 0 for any number. Graphs
+  // inside have the same limit, each for itself.
+  int max_concurrency = 0;
+  OnFailure on_failure = OnFailure::kRunSiblings;
+  // Per superstep. When it has passed, running nodes are asked to stop, and the
+  // run fails with a StepTimeout once they have.
+  absl::Duration step_timeout = absl::InfiniteDuration();
+  // Stops the run at the next barrier, and asks its nodes to stop.
+  std::stop_token stop;
+  // Null: the calling thread and the process's oneTBB workers. Otherwise it
+  // must outlive the run.
+  Executor* executor = nullptr;
+  // Null: none. Otherwise it must outlive the run.
+  RunControl* control = nullptr;
+  // What nodes get from NodeContext::context<T>().
+  Value context;
+  // Names the run in task ids; by default a fresh one for runs that publish
+  // events.
+  std::string run_id;
+  // The thread that the run belongs to. A run with a thread publishes
+  // checkpoints.
+  std::string thread_id;
+};
+
+namespace internal {
+class Run;
+class LogReader;
+}  // namespace internal
+
+// RunStream: a running graph's events, as they come.
+//
+// Errors:   status() has the run's failure once Next() has returned null.
+// Threads:  single-owner; the run itself goes on on the executor's workers. On
+//           an executor without workers, Next() runs it.
+// Lifetime: destroying the stream before its end cancels the run and waits for
+//           its running nodes to return.
+class WEIR_EXPORT RunStream {
+ public:
+  RunStream(RunStream&& other) noexcept;
+  RunStream& operator=(RunStream&& other) noexcept;
+  ~RunStream();
+
+  // The next event, or null when the run has ended. Waits for it. Valid until
+  // the next call.
+  const Event* Next();
+  // The run's final status; OK while it runs.
+  absl::Status status() const;
+  // The run's values, once Next() has returned null: as Graph::Invoke() returns
+  // them.
+  absl::StatusOr<weir::Values> Result();
+  // Asks the run to stop; its events go on until it has.
+  void Cancel();
+
+ private:
+  friend class Graph;
+  friend class Runtime;
+  struct Rep;
+  explicit RunStream(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_RUN_H_

@@ -1,0 +1,109 @@
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "weir/runtime/internal/new_id.h"
+#include "weir/runtime/internal/run_stream.h"
+
+namespace weir {
+inline namespace v0 {
+namespace {
+
+// Tells a thread that waits through an executor.
+class NotifyingWaiter final : public Waiter {
+ public:
+  void Wake() noexcept override { woken.Notify(); }
+  absl::Notification woken;
+};
+
+std::shared_ptr<internal::RunEnv> MakeEnv(RunOptions options) {
+  auto env = std::make_shared<internal::RunEnv>();
+  env->executor = options.executor;
+  if (options.run_id.empty()) {
+    options.run_id = internal::NewUuid(env->executor->Now());
+  }
+  env->options = std::move(options);
+  return env;
+}
+
+Event ControlEvent(EventPayload payload) {
+  return Event(kControl,
+               internal::Ref<internal::EventBody>::Adopt(
+                   new internal::EventBody(std::move(payload))));
+}
+
+}  // namespace
+
+RunStream::Rep::Rep(std::shared_ptr<const internal::CompiledGraph> graph,
+                    RunOptions options, std::unique_ptr<Executor> owned)
+    : owned_executor(std::move(owned)),
+      env(MakeEnv(std::move(options))),
+      // A reader of a plain log that asks for what is to come is not refused.
+      cursor(*log.Attach({.mask = env->options.modes | kControl})),
+      run((env->log = &log,
+           internal::Ref<internal::Run>::Adopt(
+               new internal::Run(std::move(graph), env, this, nullptr)))) {
+  run->MakeStoppable();
+}
+
+RunStream::Rep::~Rep() {
+  if (run->done().HasBeenNotified()) return;
+  run->RequestStop();
+  env->executor->RunUntil(run->done());
+}
+
+void RunStream::Rep::AnnounceRun() {
+  announces = true;
+  log.Publish(kControl, ControlEvent(RunMetadata{env->options.run_id, 1}));
+}
+
+void RunStream::Rep::Start(Input input) {
+  env->executor->Post([self = run, input = std::move(input)]() mutable {
+    self->Begin(std::move(input));
+  });
+}
+
+const Event* RunStream::Rep::Next() {
+  while (true) {
+    if (auto entry = cursor.TryNext()) {
+      current = *entry;
+      current.set_id(entry.id());
+      return &current;
+    }
+    if (cursor.ended()) return nullptr;
+    NotifyingWaiter waiter;
+    if (!cursor.Arm(&waiter)) continue;
+    if (env->executor->RunUntil(waiter.woken)) continue;
+    // Nothing is left to run, and the run has not ended: a node waits for
+    // something that never comes.
+    if (!cursor.Disarm()) waiter.woken.WaitForNotification();
+    return nullptr;
+  }
+}
+
+void RunStream::Rep::RunEnded(internal::Run& ended) noexcept {
+  if (ended.status().ok() || !announces) {
+    log.Close(ended.status());
+  } else {
+    log.Close(ended.status(), ControlEvent(RunError{ended.status()}));
+  }
+}
+
+RunStream::RunStream(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+RunStream::RunStream(RunStream&&) noexcept = default;
+RunStream& RunStream::operator=(RunStream&&) noexcept = default;
+RunStream::~RunStream() = default;
+
+const Event* RunStream::Next() { return rep_->Next(); }
+
+absl::Status RunStream::status() const { return rep_->cursor.status(); }
+
+absl::StatusOr<Values> RunStream::Result() {
+  rep_->env->executor->RunUntil(rep_->run->done());
+  if (!rep_->run->status().ok()) return rep_->run->status();
+  return rep_->run->Output();
+}
+
+void RunStream::Cancel() { rep_->run->RequestStop(); }
+
+}  // namespace v0
+}  // namespace weir

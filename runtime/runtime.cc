@@ -1,0 +1,87 @@
+#include "weir/runtime/runtime.h"
+
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
+#include "weir/runtime/internal/new_id.h"
+#include "weir/runtime/internal/run_stream.h"
+
+namespace weir {
+inline namespace v0 {
+
+struct Runtime::Rep {
+  // Fixed after construction.
+  std::unique_ptr<Executor> owned_executor;
+  Executor* executor = nullptr;
+  std::function<std::string()> new_id;
+
+  absl::Mutex mutex;
+  absl::flat_hash_map<std::string, Graph> graphs ABSL_GUARDED_BY(mutex);
+  absl::flat_hash_set<ThreadId> threads ABSL_GUARDED_BY(mutex);
+};
+
+Runtime::Runtime(RuntimeOptions options) : rep_(std::make_unique<Rep>()) {
+  rep_->executor = options.executor;
+  if (rep_->executor == nullptr) {
+    rep_->owned_executor = std::make_unique<TbbExecutor>();
+    rep_->executor = rep_->owned_executor.get();
+  }
+  rep_->new_id = std::move(options.new_id);
+  if (!rep_->new_id) {
+    rep_->new_id = [executor = rep_->executor] {
+      return internal::NewUuid(executor->Now());
+    };
+  }
+}
+
+Runtime::~Runtime() = default;
+
+absl::Status Runtime::Register(std::string_view name, Graph graph) {
+  absl::MutexLock lock(&rep_->mutex);
+  if (!rep_->graphs.try_emplace(std::string(name), std::move(graph)).second) {
+    return absl::AlreadyExistsError(absl::StrFormat(
+        "a graph is registered as '%s' already; choose another name", name));
+  }
+  return absl::OkStatus();
+}
+
+ThreadId Runtime::CreateThread() {
+  ThreadId id = rep_->new_id();
+  absl::MutexLock lock(&rep_->mutex);
+  rep_->threads.insert(id);
+  return id;
+}
+
+absl::StatusOr<RunStream> Runtime::Stream(const ThreadId& thread,
+                                          std::string_view name, Input input,
+                                          RunOptions options) {
+  std::shared_ptr<const internal::CompiledGraph> graph;
+  {
+    absl::MutexLock lock(&rep_->mutex);
+    auto it = rep_->graphs.find(std::string(name));
+    if (it == rep_->graphs.end()) {
+      return absl::NotFoundError(absl::StrFormat(
+          "no graph is registered as '%s'; call Register() first", name));
+    }
+    if (!rep_->threads.contains(thread)) {
+      return absl::NotFoundError(absl::StrFormat(
+          "thread '%s' does not exist; call CreateThread() first", thread));
+    }
+    graph = it->second.shared();
+  }
+  options.executor = rep_->executor;
+  options.thread_id = thread;
+  options.run_id = rep_->new_id();
+  auto stream = std::make_unique<RunStream::Rep>(
+      std::move(graph), std::move(options), nullptr);
+  stream->AnnounceRun();
+  stream->Start(std::move(input));
+  return RunStream(std::move(stream));
+}
+
+}  // namespace v0
+}  // namespace weir

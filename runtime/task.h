@@ -1,0 +1,87 @@
+#ifndef WEIR_RUNTIME_TASK_H_
+#define WEIR_RUNTIME_TASK_H_
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace weir {
+inline namespace v0 {
+
+// Task<T>: a coroutine that gives a T. It starts when it is awaited and resumes
+// whoever awaits it when it is done. A node that is a coroutine returns
+// Task<NodeResult> (or Task of anything that converts to it) and holds no worker
+// while it waits.
+//
+//   builder.AddNode("ask", [](weir::NodeContext& node) -> weir::Task<weir::NodeResult> {
+//     absl::Status slept = co_await node.Sleep(absl::Seconds(1));
+//     if (!slept.ok()) co_return slept;
+//     co_return weir::Update(...);
+//   });
+//
+// Errors:   an exception that leaves the coroutine is thrown where it is
+//           awaited; in a node it becomes the node's error.
+// Threads:  single-owner.
+// Lifetime: destroying a Task destroys the coroutine, which must not be running.
+//           A lambda's captures live in the lambda, not in the coroutine: a
+//           node's lambda is kept by its graph.
+template <class T>
+class [[nodiscard]] Task {
+ public:
+  struct promise_type {
+    std::optional<T> value;
+    std::exception_ptr error;
+    std::coroutine_handle<> awaiting;
+
+    Task get_return_object() {
+      return Task(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    struct ResumeAwaiting {
+      bool await_ready() noexcept { return false; }
+      std::coroutine_handle<> await_suspend(
+          std::coroutine_handle<promise_type> done) noexcept {
+        return done.promise().awaiting;
+      }
+      void await_resume() noexcept {}
+    };
+    ResumeAwaiting final_suspend() noexcept { return {}; }
+    template <class U>
+    void return_value(U&& result) {
+      value.emplace(std::forward<U>(result));
+    }
+    void unhandled_exception() { error = std::current_exception(); }
+  };
+
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Task& operator=(Task&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
+    handle_.promise().awaiting = awaiting;
+    return handle_;
+  }
+  T await_resume() {
+    if (handle_.promise().error) {
+      std::rethrow_exception(handle_.promise().error);
+    }
+    return *std::move(handle_.promise().value);
+  }
+
+ private:
+  explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+
+  std::coroutine_handle<promise_type> handle_;
+};
+
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_TASK_H_
