@@ -1,0 +1,22 @@
+#ifndef WEIR_TESTS_CONFORMANCE_CASE_GRAPH_H_
+#define WEIR_TESTS_CONFORMANCE_CASE_GRAPH_H_
+
+#include "absl/status/statusor.h"
+#include "tests/conformance/expression.h"
+#include "tests/conformance/json_values.h"
+
+#include "weir/runtime/graph.h"
+
+namespace weir::conformance {
+
+// Builds and compiles the graph that a GRAPH describes.
+//
+// Errors:   those of StateGraph::Compile(), also of graphs inside;
+// Unimplemented
+//           for what weir has not got yet. Throws where `spec` is faulty.
+// Lifetime: `spec` and `counters` must outlive the graph.
+absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters);
+
+}  // namespace weir::conformance
+
+#endif  // WEIR_TESTS_CONFORMANCE_CASE_GRAPH_H_

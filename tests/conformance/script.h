@@ -1,0 +1,14 @@
+#ifndef WEIR_TESTS_CONFORMANCE_SCRIPT_H_
+#define WEIR_TESTS_CONFORMANCE_SCRIPT_H_
+
+#include "tests/conformance/json_values.h"
+
+namespace weir::conformance {
+
+// Builds the graph of a case, carries out its script and returns the results, a
+// list. Throws where the case is faulty.
+json RunCase(const Spec& a_case);
+
+}  // namespace weir::conformance
+
+#endif  // WEIR_TESTS_CONFORMANCE_SCRIPT_H_
