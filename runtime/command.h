@@ -221,7 +221,7 @@ class WEIR_EXPORT Target {
 struct Command {
   enum class Graph {
     kThis,
-    kParent,  // For the graph that contains this one; see docs/concepts.
+    kParent,  // For the graph that contains this one, one level up.
   };
 
   Update update{};
