@@ -85,7 +85,8 @@ class AppendLog {
   const_iterator begin() const { return const_iterator(tail_, size_); }
   const_iterator end() const { return const_iterator(size_); }
 
-  void Append(T element) {
+  void Append(const T& element) { Append(T(element)); }
+  void Append(T&& element) {
     if (tail_ == nullptr || !tail_->Append(size_ - tail_->start, element)) {
       AppendToNewChunk(element);
     }
@@ -332,19 +333,24 @@ class AppendLogKind final : public ChannelKind {
 
   absl::StatusOr<bool> Apply(ChannelState& state, Value write,
                              bool overwrite) const override {
-    const bool whole = overwrite && write.As<AppendLog<T>>() != nullptr;
-    if (!whole && !CarriesWritten<T>(write)) {
+    // A log is what a graph inside another is given and gives back.
+    const auto* whole = write.As<AppendLog<T>>();
+    if (whole == nullptr && !CarriesWritten<T>(write)) {
       return WrongType(write, TypeName<T>());
     }
     if (overwrite && state.overwritten) return SecondOverwrite();
     if (state.overwritten) return false;  // Writes after an Overwrite are void.
     state.overwritten = overwrite;
-    if (whole) {
-      state.value = std::move(write);
+    if (overwrite) state.value = Value(AppendLog<T>());
+    if (whole != nullptr && state.value.As<AppendLog<T>>()->empty()) {
+      state.value = std::move(write);  // Its structure is shared.
       return true;
     }
-    if (overwrite) state.value = Value(AppendLog<T>());
     AppendLog<T>& log = *state.value.template Mutable<AppendLog<T>>();
+    if (whole != nullptr) {
+      for (const T& one : *whole) log.Append(one);
+      return true;
+    }
     ForEachWritten<T>(std::move(write),
                       [&log](T one) { log.Append(std::move(one)); });
     return true;
@@ -355,8 +361,8 @@ class AppendLogKind final : public ChannelKind {
 
 // AppendLogChannel<T>(): a list that starts empty and grows by each write, in
 // merge order: by a T, or by the elements of a std::vector<T> or, where a T may
-// itself be a list (nlohmann::json), of such a list. An Overwrite with these or
-// an AppendLog<T> replaces it.
+// itself be a list (nlohmann::json), of such a list, or of an AppendLog<T>. An
+// Overwrite with any of these replaces it.
 template <class T>
 ChannelDef<AppendLog<T>, OneOrMany<T>> AppendLogChannel() {
   return {std::make_shared<internal::AppendLogKind<T>>()};

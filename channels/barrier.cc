@@ -1,6 +1,7 @@
 #include "weir/channels/barrier.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -122,12 +123,13 @@ class BarrierKind final : public ChannelKind {
                                                  snapshot_type()->name));
     }
     const auto* waiting = snapshot.As<Waiting>();
-    const SeenNames& saved =
-        waiting != nullptr ? waiting->first : *snapshot.As<SeenNames>();
+    const SeenNames* saved =
+        waiting != nullptr ? &waiting->first : snapshot.As<SeenNames>();
+    assert(saved != nullptr);
     // Names that the barrier waited for when it was saved, and does no more,
     // are passed over.
     auto* seen = state.value.Mutable<SeenNames>();
-    for (const std::string& name : saved.names()) {
+    for (const std::string& name : saved->names()) {
       if (auto index = seen->Find(name); index.has_value()) seen->Add(*index);
     }
     const bool finished = waiting == nullptr || waiting->second;

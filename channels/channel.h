@@ -40,7 +40,7 @@ class Channel {
   uint32_t schema() const { return schema_; }
 
  private:
-  uint32_t index_ = 0;
+  uint32_t index_ = ~uint32_t{0};
   uint32_t schema_ = 0;
 };
 

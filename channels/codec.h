@@ -7,20 +7,17 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 
 #include "weir/channels/codec_fwd.h"
 #include "weir/channels/internal/json_text.h"
@@ -31,21 +28,7 @@
 // std::vector, std::map and std::unordered_map, std::optional, std::pair, None
 // and Protobuf messages. "weir/channels/value.h" includes this header.
 //
-// A struct of your own gets one from a list of its fields:
-//
-//   struct Order {
-//     std::string item;
-//     int count = 0;
-//   };
-//
-//   template <>
-//   struct weir::Codec<Order> : weir::RecordCodec<Order> {
-//     static constexpr auto Fields() {
-//       return std::tuple(weir::RecordField("item", &Order::item),
-//                         weir::RecordField("count", &Order::count));
-//     }
-//   };
-//
+// A struct of your own gets one from a list of its fields: "record_codec.h".
 // Any other type gets one by hand. The first three functions are required, and
 // T is default-constructible; the rest say what the type looks like as dynamic
 // state and are left out where they do not apply:
@@ -164,9 +147,9 @@ requires(std::integral<T> && !std::same_as<T, bool> &&
   }
   static void AppendJson(T v, std::string* out) {
     if constexpr (std::is_signed_v<T>) {
-      absl::StrAppend(out, static_cast<int64_t>(v));
+      internal::AppendJsonInteger(int64_t{v}, out);
     } else {
-      absl::StrAppend(out, static_cast<uint64_t>(v));
+      internal::AppendJsonInteger(uint64_t{v}, out);
     }
   }
 };
@@ -410,121 +393,6 @@ struct Codec<std::optional<T>> {
   static bool IsNull(const std::optional<T>& v) { return !v.has_value(); }
 };
 
-// One field of a RecordCodec.
-template <class T, class M>
-struct RecordField {
-  constexpr RecordField(std::string_view field_name, M T::*field)
-      : name(field_name), member(field) {}
-  std::string_view name;
-  M T::*member;
-};
-
-// RecordCodec<T>: the codec of a struct, from the list of its fields; see the
-// example at the top.
-//
-// Format:  the number of fields, then each after its size. A field may be added
-//          at the end of the list: bytes written without it leave it at its
-//          default, and a reader without it skips it.
-template <class T>
-struct RecordCodec {
-  static void Encode(const T& v, std::string* out) {
-    std::apply(
-        [&v, out](const auto&... field) {
-          internal::PutVarint(sizeof...(field), out);
-          std::string bytes;
-          (EncodeField(v.*field.member, &bytes, out), ...);
-        },
-        Codec<T>::Fields());
-  }
-
-  static absl::Status Decode(std::string_view* in, T* v) {
-    internal::Nesting nesting;
-    if (nesting.too_deep()) return internal::BadBytes("values nested too deep");
-    uint64_t count = 0;
-    if (absl::Status s = internal::GetVarint(in, &count); !s.ok()) return s;
-    absl::Status status;
-    std::apply(
-        [&](const auto&... field) {
-          static_cast<void>(
-              ((status = DecodeField(in, &count, &(v->*field.member)),
-                status.ok()) &&
-               ...));
-        },
-        Codec<T>::Fields());
-    for (; status.ok() && count > 0; --count) {
-      std::string_view unknown;
-      status = internal::GetSized(in, &unknown);
-    }
-    return status;
-  }
-
-  static void AppendJson(const T& v, std::string* out) {
-    std::string_view separator = "";
-    out->push_back('{');
-    ForEach([&](std::string_view name, const auto& member) {
-      out->append(separator);
-      separator = ", ";
-      internal::AppendJsonString(name, out);
-      out->append(": ");
-      JsonOf(v.*member, out);
-    });
-    out->push_back('}');
-  }
-
-  static void ForEachField(const T& v, const internal::FieldVisitor& visit) {
-    ForEach([&](std::string_view name, const auto& member) {
-      internal::VisitField<std::decay_t<decltype(v.*member)>>(visit, name,
-                                                              v.*member);
-    });
-  }
-
-  static bool FindField(const T& v, std::string_view name, Value* out) {
-    bool found = false;
-    ForEach([&](std::string_view field, const auto& member) {
-      if (field != name) return;
-      internal::SetValue<std::decay_t<decltype(v.*member)>>(v.*member, out);
-      found = true;
-    });
-    return found;
-  }
-
- private:
-  template <class F>
-  static void ForEach(F visit) {
-    std::apply(
-        [&visit](const auto&... field) {
-          (visit(field.name, field.member), ...);
-        },
-        Codec<T>::Fields());
-  }
-
-  template <class M>
-  static void JsonOf(const M& member, std::string* out) {
-    Codec<M>::AppendJson(member, out);
-  }
-
-  template <class M>
-  static void EncodeField(const M& member, std::string* bytes,
-                          std::string* out) {
-    bytes->clear();
-    Codec<M>::Encode(member, bytes);
-    internal::PutVarint(bytes->size(), out);
-    out->append(*bytes);
-  }
-
-  template <class M>
-  static absl::Status DecodeField(std::string_view* in, uint64_t* count,
-                                  M* member) {
-    if (*count == 0) return absl::OkStatus();
-    --*count;
-    std::string_view bytes;
-    if (absl::Status s = internal::GetSized(in, &bytes); !s.ok()) return s;
-    if (absl::Status s = Codec<M>::Decode(&bytes, member); !s.ok()) return s;
-    return bytes.empty() ? absl::OkStatus()
-                         : internal::BadBytes("more than a field's value");
-  }
-};
-
 // What weir uses of a Protobuf message, through its own members.
 template <class M>
 concept ProtobufMessage = requires(const M& c, M& m, std::string* out,
@@ -549,7 +417,7 @@ struct ProtobufCodec {
     if (bytes.size() > INT_MAX ||
         !v->ParsePartialFromArray(bytes.data(),
                                   static_cast<int>(bytes.size()))) {
-      return BadBytes(absl::StrCat("no message of type ", v->GetTypeName()));
+      return BadBytes(std::string("no message of type ") + v->GetTypeName());
     }
     return absl::OkStatus();
   }

@@ -25,6 +25,7 @@
 #include "weir/channels/internal/id_index.h"
 #include "weir/channels/internal/refusals.h"
 #include "weir/channels/internal/written.h"
+#include "weir/channels/record_codec.h"
 #include "weir/export.h"
 
 namespace weir {
@@ -64,7 +65,9 @@ template <class M>
 struct MessageTraits {
   // Empty for a message that has none yet.
   static std::string_view Id(const M& message) { return message.id; }
-  static void SetId(M& message, std::string id) { message.id = std::move(id); }
+  static void SetId(M& message, std::string&& id) {
+    message.id = std::move(id);
+  }
   static bool IsRemove(const M& message) { return message.role == kRemoveRole; }
   // Optional, for types with values that are no messages; those are refused:
   // static bool IsMessage(const M& message);
@@ -245,12 +248,15 @@ class MessagesKind final : public ChannelKind {
 
   absl::StatusOr<bool> Apply(ChannelState& state, Value write,
                              bool overwrite) const override {
-    const bool whole = overwrite && write.As<MessageList<M>>() != nullptr;
-    if (!whole && !CarriesWritten<M>(write)) {
+    // A list is what a graph inside another is given and gives back.
+    const auto* whole = write.As<MessageList<M>>();
+    if (whole == nullptr && !CarriesWritten<M>(write)) {
       return WrongType(write, TypeName<M>());
     }
     std::vector<M> messages;
-    if (!whole) {
+    if (whole != nullptr) {
+      if (!overwrite) messages.assign(whole->begin(), whole->end());
+    } else {
       ForEachWritten<M>(write, [&messages](M message) {
         messages.push_back(std::move(message));
       });
@@ -265,8 +271,9 @@ class MessagesKind final : public ChannelKind {
       return true;
     }
     state.overwritten = true;
-    state.value = whole ? std::move(write)
-                        : Value(MessageList<M>(std::move(messages), new_id_));
+    state.value = whole != nullptr
+                      ? std::move(write)
+                      : Value(MessageList<M>(std::move(messages), new_id_));
     return true;
   }
 

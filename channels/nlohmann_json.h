@@ -243,7 +243,7 @@ template <NlohmannJson J>
 struct MessageTraits<J> {
   static bool IsMessage(const J& message) { return message.is_object(); }
   static std::string_view Id(const J& message) { return Text(message, "id"); }
-  static void SetId(J& message, std::string id) {
+  static void SetId(J& message, std::string&& id) {
     message["id"] = std::move(id);
   }
   static bool IsRemove(const J& message) {

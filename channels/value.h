@@ -160,10 +160,10 @@ class WEIR_EXPORT Value {
   bool boxed() const { return type_ != nullptr && type_->destroy != nullptr; }
   internal::Box* box() const {
     internal::Box* box;
-    std::memcpy(&box, data_, sizeof(box));
+    std::memcpy(&box, data_, sizeof(void*));
     return box;
   }
-  void SetBox(internal::Box* box) { std::memcpy(data_, &box, sizeof(box)); }
+  void SetBox(internal::Box* box) { std::memcpy(data_, &box, sizeof(void*)); }
 
   template <class T>
   const T* Held() const {

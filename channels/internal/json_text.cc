@@ -65,6 +65,13 @@ void AppendEscape(char c, std::string* out) {
   }
 }
 
+template <class Integer>
+void AppendInteger(Integer number, std::string* out) {
+  char buffer[20];
+  const auto result = std::to_chars(buffer, buffer + sizeof(buffer), number);
+  out->append(buffer, result.ptr);
+}
+
 template <class Number>
 void AppendNumber(Number number, std::string* out) {
   if (!std::isfinite(number)) {
@@ -104,6 +111,14 @@ void AppendJsonString(std::string_view text, std::string* out) {
   }
   out->append(text.substr(plain));
   out->push_back('"');
+}
+
+void AppendJsonInteger(int64_t number, std::string* out) {
+  AppendInteger(number, out);
+}
+
+void AppendJsonInteger(uint64_t number, std::string* out) {
+  AppendInteger(number, out);
 }
 
 void AppendJsonNumber(double number, std::string* out) {

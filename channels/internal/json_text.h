@@ -1,6 +1,7 @@
 #ifndef WEIR_CHANNELS_INTERNAL_JSON_TEXT_H_
 #define WEIR_CHANNELS_INTERNAL_JSON_TEXT_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ namespace internal {
 // Appends `text` in quotes, escaped as RFC 8259 asks. Bytes that are not UTF-8
 // become U+FFFD.
 WEIR_EXPORT void AppendJsonString(std::string_view text, std::string* out);
+
+WEIR_EXPORT void AppendJsonInteger(int64_t number, std::string* out);
+WEIR_EXPORT void AppendJsonInteger(uint64_t number, std::string* out);
 
 // The shortest text that reads back as `number`, with a ".0" where it would
 // look like an integer; null if it is not finite.

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -113,6 +115,38 @@ constexpr std::string_view TypeName() {
   return text.substr(begin, end - begin);
 }
 
+// Whether two T can be compared. The standard's containers claim so even where
+// their elements cannot.
+template <class T>
+struct IsComparable {
+  static constexpr bool Value() {
+    if constexpr (!std::equality_comparable<T>) {
+      return false;
+    } else if constexpr (requires { typename T::value_type; }) {
+      using Element = std::remove_cv_t<typename T::value_type>;
+      if constexpr (std::is_same_v<Element, T>) {
+        return true;
+      } else {
+        return IsComparable<Element>::Value();
+      }
+    } else {
+      return true;
+    }
+  }
+};
+template <class... Ts>
+struct AreComparable {
+  static constexpr bool Value() {
+    return (IsComparable<std::remove_cv_t<Ts>>::Value() && ...);
+  }
+};
+template <class A, class B>
+struct IsComparable<std::pair<A, B>> : AreComparable<A, B> {};
+template <class... Ts>
+struct IsComparable<std::tuple<Ts...>> : AreComparable<Ts...> {};
+template <class... Ts>
+struct IsComparable<std::variant<Ts...>> : AreComparable<Ts...> {};
+
 template <class T>
 struct ValueOps {
   static const T& At(const void* p) { return *static_cast<const T*>(p); }
@@ -166,7 +200,7 @@ constexpr ValueType MakeValueType() {
     type.destroy = &Ops::Destroy;
     type.get = &Ops::Get;
   }
-  if constexpr (std::equality_comparable<T>) type.equal = &Ops::Equal;
+  if constexpr (IsComparable<T>::Value()) type.equal = &Ops::Equal;
   if constexpr (HasCodec<T>) {
     type.encode = &Ops::Encode;
     type.decode = &Ops::Decode;
