@@ -315,9 +315,12 @@ struct UpdateAccess {
   static absl::InlinedVector<Write, 2>& writes(Update& update) {
     return update.writes_;
   }
-  // Of a write by name.
-  static const std::string& name(const Update& update, const Write& write) {
-    return update.dynamic_->names[write.channel];
+  // Of a write by name; null for the write of a handle, also of one of no graph.
+  static const std::string* name(const Update& update, const Write& write) {
+    return write.schema == Write::kByName && update.dynamic_ != nullptr &&
+                   write.channel < update.dynamic_->names.size()
+               ? &update.dynamic_->names[write.channel]
+               : nullptr;
   }
   // What was given for a record and is none; absent if nothing was.
   static Value refused(const Update& update) {

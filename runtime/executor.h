@@ -42,7 +42,8 @@ class WEIR_EXPORT Executor {
   virtual int workers() const = 0;
 
   // Returns once `done` is notified. Executors without workers run jobs on the
-  // calling thread meanwhile. False if nothing is left that could notify it.
+  // calling thread meanwhile, and so does any executor when this is called in one
+  // of its jobs. False if nothing is left that could notify it.
   virtual bool RunUntil(const absl::Notification& done) = 0;
 
   // Whether every task should be posted by itself, even where running several

@@ -28,7 +28,7 @@ struct RetryPolicy {
   // Whether a failure is retried. By default those that are a body's own and
   // may pass: Unknown, Unavailable, DeadlineExceeded, Aborted. Must be safe to
   // call from several workers at once.
-  std::function<bool(const absl::Status&)> retry_on;
+  std::function<bool(const absl::Status&)> retry_on{};
 };
 
 // TimeoutPolicy: how long one attempt of a node may take. When it has, the
@@ -76,7 +76,7 @@ class WEIR_EXPORT Cache {
 struct CachePolicy {
   // The key of an input; by default its encoded content, for which every
   // channel that the node reads needs a Codec.
-  std::function<std::string(const Value& input)> key;
+  std::function<std::string(const Value& input)> key{};
   absl::Duration ttl = absl::InfiniteDuration();
 };
 

@@ -98,20 +98,20 @@ struct RunOptions {
   // run fails with a StepTimeout once they have.
   absl::Duration step_timeout = absl::InfiniteDuration();
   // Stops the run at the next barrier, and asks its nodes to stop.
-  std::stop_token stop;
+  std::stop_token stop{};
   // Null: the calling thread and the process's oneTBB workers. Otherwise it
   // must outlive the run.
   Executor* executor = nullptr;
   // Null: none. Otherwise it must outlive the run.
   RunControl* control = nullptr;
   // What nodes get from NodeContext::context<T>().
-  Value context;
+  Value context{};
   // Names the run in task ids; by default a fresh one for runs that publish
   // events.
-  std::string run_id;
+  std::string run_id{};
   // The thread that the run belongs to. A run with a thread publishes
   // checkpoints.
-  std::string thread_id;
+  std::string thread_id{};
 };
 
 namespace internal {

@@ -47,7 +47,7 @@ RunStream::Rep::Rep(std::shared_ptr<const internal::CompiledGraph> graph,
 
 RunStream::Rep::~Rep() {
   if (run->done().HasBeenNotified()) return;
-  run->RequestStop();
+  run->Cancel();
   env->executor->RunUntil(run->done());
 }
 
@@ -103,7 +103,7 @@ absl::StatusOr<Values> RunStream::Result() {
   return rep_->run->Output();
 }
 
-void RunStream::Cancel() { rep_->run->RequestStop(); }
+void RunStream::Cancel() { rep_->run->Cancel(); }
 
 }  // namespace v0
 }  // namespace weir

@@ -23,7 +23,7 @@ struct RuntimeOptions {
   Executor* executor = nullptr;
   // Makes the ids of threads and runs; by default UUIDs of version 7. Must be
   // safe to call from several threads at once.
-  std::function<std::string()> new_id;
+  std::function<std::string()> new_id{};
 };
 
 // Runtime: graphs by name, threads, and runs on them.

@@ -53,7 +53,7 @@ struct SimExecutor::Rep {
 // False if nothing is left to run.
 bool SimExecutor::Rep::RunNext() {
   if (ready.empty()) {
-    if (timers.empty()) return false;
+    if (timers.empty() || timers.next_due() == internal::kNever) return false;
     JumpToNextTimer();
   }
   const size_t index = ready.size() == 1 ? 0 : random.Below(ready.size());

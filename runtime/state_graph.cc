@@ -136,6 +136,7 @@ class Compiler {
     graph_->schema = schema;
     graph_->strict = options.strict;
     graph_->cache = options.result_cache;
+    CheckPolicies("CompileOptions", options.retry, options.timeout);
   }
 
   void AddChannels(const std::vector<BuiltChannel>& channels);
@@ -150,7 +151,9 @@ class Compiler {
  private:
   void Mistake(std::string text) { mistakes_.push_back(std::move(text)); }
   void CompileNode(const BuiltNode& built, CompiledNode& node);
-  void CheckPolicies(const BuiltNode& built);
+  void CheckPolicies(const std::string& where,
+                     const std::vector<RetryPolicy>& retries,
+                     const std::optional<TimeoutPolicy>& timeout);
   void ShareChannels(const BuiltNode& built, CompiledNode& node);
   std::string NameOf(const NodeRef& ref) const;
   std::optional<uint32_t> FindChannel(const ChannelRef& ref,
@@ -292,7 +295,8 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
                            absl::StrFormat("the input of node '%s'", built.name));
   }
   if (node.graph != nullptr) ShareChannels(built, node);
-  CheckPolicies(built);
+  CheckPolicies(absl::StrFormat("node '%s'", built.name), built.options.retry,
+                built.options.timeout);
 
   const NodeOptions& own = built.options;
   auto policies = std::make_shared<internal::NodePolicies>();
@@ -314,9 +318,10 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
   }
 }
 
-void Compiler::CheckPolicies(const BuiltNode& built) {
-  const std::string where = absl::StrFormat("node '%s'", built.name);
-  for (const RetryPolicy& retry : built.options.retry) {
+void Compiler::CheckPolicies(const std::string& where,
+                             const std::vector<RetryPolicy>& retries,
+                             const std::optional<TimeoutPolicy>& timeout) {
+  for (const RetryPolicy& retry : retries) {
     if (retry.max_attempts < 1) {
       Mistake(absl::StrFormat("%s: RetryPolicy::max_attempts is %d; it counts "
                               "the first attempt, so it is at least 1",
@@ -329,9 +334,8 @@ void Compiler::CheckPolicies(const BuiltNode& built) {
                               where));
     }
   }
-  if (built.options.timeout.has_value() &&
-      std::min(built.options.timeout->run, built.options.timeout->idle) <=
-          absl::ZeroDuration()) {
+  if (timeout.has_value() &&
+      std::min(timeout->run, timeout->idle) <= absl::ZeroDuration()) {
     Mistake(absl::StrFormat("%s: a timeout must be above zero", where));
   }
 }
@@ -428,7 +432,7 @@ void Compiler::AddEdges(const std::vector<BuiltEdge>& edges) {
 }
 
 void Compiler::AddJoins(const std::vector<BuiltJoin>& joins) {
-  std::set<std::string> seen;
+  std::set<std::pair<std::set<std::string>, std::string>> seen;
   for (const BuiltJoin& join : joins) {
     std::set<std::string> sources;
     for (const NodeRef& ref : join.from) sources.insert(NameOf(ref));
@@ -454,7 +458,7 @@ void Compiler::AddJoins(const std::vector<BuiltJoin>& joins) {
     }
     if (to == kToUnknown || to == kToEnd || from.size() != sources.size() ||
         std::find(from.begin(), from.end(), nullptr) != from.end() ||
-        !seen.insert(name).second) {
+        !seen.emplace(sources, NameOf(join.to)).second) {
       continue;
     }
     const auto index = static_cast<uint32_t>(graph_->joins.size());

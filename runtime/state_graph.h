@@ -65,39 +65,39 @@ struct NodeOptions {
   // Wait until nothing else is left to run, and run once for all that led here.
   bool defer = false;
   // The channels that the node reads; by default all that are not private.
-  std::optional<std::vector<ChannelRef>> input;
+  std::optional<std::vector<ChannelRef>> input{};
   // The first policy whose retry_on accepts a failure decides.
-  std::vector<RetryPolicy> retry;
-  std::optional<TimeoutPolicy> timeout;
-  std::optional<CachePolicy> cache;
-  std::optional<ErrorHandler> error_handler;
+  std::vector<RetryPolicy> retry{};
+  std::optional<TimeoutPolicy> timeout{};
+  std::optional<CachePolicy> cache{};
+  std::optional<ErrorHandler> error_handler{};
   // Where the node's Commands and Sends may go, checked at Compile() and, when
   // the graph is strict, at run time. Absent: anywhere.
-  std::optional<std::vector<NodeRef>> destinations;
+  std::optional<std::vector<NodeRef>> destinations{};
 };
 
 // BranchOptions: of conditional edges.
 struct BranchOptions {
   // Names the branch; the branches of one node have different names. By default
   // "branch", "branch_2", ...
-  std::string name;
+  std::string name{};
   // Looks up the router's answers: label to node or kEnd. An answer that is not
   // in it is an InvalidBranchError. Empty: answers are nodes.
-  std::map<std::string, std::string> path_map;
+  std::map<std::string, std::string> path_map{};
   // Without a path map: where the router may go. Absent: anywhere.
-  std::optional<std::vector<NodeRef>> destinations;
+  std::optional<std::vector<NodeRef>> destinations{};
 };
 
 // CompileOptions: defaults for the nodes that have no policy of their own. They
 // do not reach into graphs used as nodes.
 struct CompileOptions {
-  std::vector<RetryPolicy> retry;
-  std::optional<TimeoutPolicy> timeout;
-  std::optional<CachePolicy> cache;
-  std::optional<ErrorHandler> error_handler;
+  std::vector<RetryPolicy> retry{};
+  std::optional<TimeoutPolicy> timeout{};
+  std::optional<CachePolicy> cache{};
+  std::optional<ErrorHandler> error_handler{};
   // Makes cache policies work. Graphs used as nodes use it as well if they have
   // none of their own.
-  std::shared_ptr<Cache> result_cache;
+  std::shared_ptr<Cache> result_cache{};
   // Whether a Command, Send or router that names an unknown or undeclared node
   // fails the task. Otherwise it is ignored, with a warning in the log sink.
   bool strict = false;

@@ -2,24 +2,27 @@
 // Crew, and use oneTBB for threads only: what it is given are helpers, small
 // tasks that run jobs until there are none. So a thread in RunUntil() can run
 // jobs as well, stop as soon as its `done` is notified, and do so again from
-// inside a job, none of which waiting on a oneTBB task group allows; a job
-// needs no task of its own while helpers are about; and dropping queued jobs is
-// clearing the queue.
+// inside a job, none of which waiting for a oneTBB task group allows. Few
+// helpers serve many jobs, and dropping queued jobs is clearing the queue.
 //
-// A job that is queued is certain to be run because each of these holds:
-// - Post() starts a helper unless as many as may run jobs are about, or the
-//   thread that owns a CallerExecutor is busy and will look at the queue;
-// - a helper, and a thread in RunUntil(), looks at the queue again, under the
-//   lock, after each job and before it leaves or sleeps;
-// - oneTBB runs what is enqueued even on a machine with one core. What is
-//   spawned has no such promise: it may lie in the owner's task pool, so the
-//   owner runs what is left there before it sleeps.
+// A queued job is certain to be run:
+// - on a TbbExecutor, Post() starts a helper unless as many as may run jobs are
+//   about, and each looks at the queue before it ends, under the lock. oneTBB
+//   runs what is enqueued, even on a machine with one core;
+// - of a CallerExecutor, the owner is in RunUntil() sooner or later, and awake
+//   while there are jobs. It needs no helper. A helper is spawned rather than
+//   enqueued, which is cheaper, so it may lie in the owner's own task pool for
+//   as long as no worker is free.
+//
+// A job may sleep in RunUntil(), and with it a worker of oneTBB, which has no
+// more of them than cores. Such a thread runs jobs meanwhile, or else all
+// workers might wait for jobs that none of them runs.
 
 #include <algorithm>
 #include <atomic>
-#include <cassert>
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -27,12 +30,12 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "oneapi/tbb/global_control.h"
 #include "oneapi/tbb/info.h"
+#include "oneapi/tbb/spin_mutex.h"
 #include "oneapi/tbb/task_arena.h"
 #include "oneapi/tbb/task_group.h"
 
@@ -54,12 +57,12 @@ constexpr std::chrono::microseconds kSpin(25);
 // A helper makes room for the tasks of other arenas after this many jobs.
 constexpr int kJobsPerHelper = 64;
 
-// Inside a job, RunUntil() sleeps on the crew's lock and not on `done`, so that
-// it can take a job that is posted: its thread may be the only one. These are
-// the times between two looks at `done`, which is notified unseen if not by a
-// job of the crew.
+// A thread that has to take jobs while it waits sleeps on the crew and not on
+// `done`; it wakes when a job is posted and when one ends. If a job notifies
+// `done` long before it ends, or no job does, it is seen at the next look. The
+// time between two looks doubles from the first to the last.
 constexpr absl::Duration kFirstLook = absl::Microseconds(50);
-constexpr absl::Duration kLastLook = absl::Milliseconds(5);
+constexpr absl::Duration kLastLook = absl::Milliseconds(10);
 
 void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -69,29 +72,66 @@ void Pause() {
 #endif
 }
 
+// For the few instructions at the queue, twice for each job. An absl::Mutex
+// costs several times as much where Abseil was built to look for deadlocks, as
+// distributions do; and it takes a lock of the whole process then.
+class ABSL_LOCKABLE QueueLock {
+ public:
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
+  void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
+
+ private:
+  tbb::spin_mutex mutex_;
+};
+
+class ABSL_SCOPED_LOCKABLE QueueLockHolder {
+ public:
+  explicit QueueLockHolder(QueueLock* lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock)
+      : lock_(lock) {
+    lock_->Lock();
+  }
+  ~QueueLockHolder() ABSL_UNLOCK_FUNCTION() { lock_->Unlock(); }
+  QueueLockHolder(const QueueLockHolder&) = delete;
+  QueueLockHolder& operator=(const QueueLockHolder&) = delete;
+
+ private:
+  QueueLock* const lock_;
+};
+
 // First in, first out.
 class JobQueue {
  public:
-  bool empty() const { return first_ == jobs_.size(); }
-  size_t size() const { return jobs_.size() - first_; }
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
 
-  void Push(Job job) { jobs_.push_back(std::move(job)); }
+  void Push(Job job) {
+    if (size_ == capacity_) Grow();
+    jobs_[(first_ + size_++) & (capacity_ - 1)] = std::move(job);
+  }
 
   Job Pop() {
-    Job job = std::move(jobs_[first_++]);
-    if (empty()) {
-      jobs_.clear();
-      first_ = 0;
-    } else if (first_ >= 64 && first_ > jobs_.size() / 2) {
-      jobs_.erase(jobs_.begin(), jobs_.begin() + std::ptrdiff_t(first_));
-      first_ = 0;
-    }
+    Job job = std::move(jobs_[first_]);
+    first_ = (first_ + 1) & (capacity_ - 1);
+    --size_;
     return job;
   }
 
  private:
-  std::vector<Job> jobs_;
-  size_t first_ = 0;  // Those before it have been popped.
+  void Grow() {
+    const size_t capacity = std::max<size_t>(8, 2 * capacity_);
+    auto jobs = std::make_unique<Job[]>(capacity);
+    for (size_t i = 0; i < size_; ++i) {
+      jobs[i] = std::move(jobs_[(first_ + i) & (capacity_ - 1)]);
+    }
+    jobs_ = std::move(jobs);
+    capacity_ = capacity;
+    first_ = 0;
+  }
+
+  std::unique_ptr<Job[]> jobs_;
+  size_t capacity_ = 0;  // Or a power of two.
+  size_t first_ = 0;
+  size_t size_ = 0;
 };
 
 // Crew: a queue of jobs and the threads that run them.
@@ -102,40 +142,39 @@ class Crew {
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
-  // `inside`: whether the thread is in the arena that the crew helps itself
-  // from.
-  void Post(Job job, bool inside) {
-    if (Add(std::move(job), inside)) StartHelper(inside);
-  }
+  // `may_help`: whether a helper may be started.
+  void Post(Job job, bool may_help);
 
-  // Whether the calling thread is in a job of this crew.
+  // Whether the calling thread is in a job of this crew, or of any.
   bool InJob() const;
+  static bool InAnyJob();
 
   // Runs jobs until none is left that may run now. True once `done` is
   // notified.
   bool RunJobs(const absl::Notification* done);
 
-  // RunUntil() from a job: the thread's part in the limit is free meanwhile.
-  void RunUntilInJob(const absl::Notification& done);
-
   // Spins until `done` is notified or there is a job; false if neither happens
   // soon.
   bool Spin(const absl::Notification& done) const;
 
+  // Runs jobs and sleeps until `done` is notified. If the thread is in a job,
+  // another may run in its place.
+  void RunUntil(const absl::Notification& done);
+
   // Drops the queued jobs and all that are posted from now on, and waits for
-  // those that run.
+  // those that run and for calls of Post() to leave.
   void Close();
+
+  int limit() const { return limit_; }
 
  protected:
   // At most `limit` jobs run at once, and `max_helpers` helpers are about.
-  Crew(int limit, int max_helpers, bool takes_outside_help)
-      : limit_(limit),
-        max_helpers_(max_helpers),
-        takes_outside_help_(takes_outside_help) {}
+  Crew(int limit, int max_helpers, bool spins)
+      : limit_(limit), max_helpers_(max_helpers), spins_(spins) {}
   ~Crew() = default;
 
-  // Has another thread call Help(), or at least a thread that is idle.
-  virtual void StartHelper(bool inside) = 0;
+  // Has Help() called, by an idle thread if there is one.
+  virtual void StartHelper() = 0;
 
   // A helper's work. `idle`: whether the thread is free for it; if not, the
   // helper ends.
@@ -143,83 +182,65 @@ class Crew {
 
   // Whether there are neither jobs nor helpers.
   bool Idle() const {
-    absl::MutexLock lock(&mutex_);
+    QueueLockHolder lock(&lock_);
     return jobs_.empty() && helpers_ == 0;
   }
-
-  void SetMaxHelpers(int max_helpers) {
-    absl::MutexLock lock(&mutex_);
-    max_helpers_ = max_helpers;
-  }
-
-  void TakeOutsideHelp() {
-    absl::MutexLock lock(&mutex_);
-    takes_outside_help_ = true;
-  }
-
-  int limit() const { return limit_; }
 
  private:
   // Marks a thread as being in a job, on its stack.
   class Frame;
 
-  bool Add(Job job, bool inside) {
-    absl::MutexLock lock(&mutex_);
-    if (closed_) return false;
-    jobs_.Push(std::move(job));
-    UpdateReady();
-    return (inside || takes_outside_help_) && AddHelper();
-  }
+  // A thread in Sleep(), on its stack.
+  struct Sleeper {
+    absl::Notification woken;
+    Sleeper* next = nullptr;
+  };
 
-  // Whether there is use for another helper; if so, counts it.
-  bool AddHelper() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (helpers_ >= max_helpers_ || starting_ >= jobs_.size()) return false;
-    ++helpers_;
-    ++starting_;
-    return true;
-  }
-
-  bool CanTake() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+  bool CanTake() const ABSL_SHARED_LOCKS_REQUIRED(lock_) {
     return !jobs_.empty() && running_ < limit_;
   }
-
-  bool Take(Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (!CanTake()) return false;
-    job = jobs_.Pop();
-    AddRunning(1);
-    return true;
+  bool Quiet() const ABSL_SHARED_LOCKS_REQUIRED(lock_) {
+    return running_ == 0 && starters_ == 0;
   }
-
-  void AddRunning(int jobs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    running_ += jobs;
-    UpdateReady();
-  }
-
-  void UpdateReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  bool Take(Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // Counts a job that begins, or with -1 one that ends.
+  void AddRunning(int jobs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void UpdateReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     ready_.store(CanTake(), std::memory_order_relaxed);
   }
+  // Whether there is use for another helper; if so, counts it, and Start() must
+  // follow.
+  bool AddHelper() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Start() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Runs and destroys a job, with the lock released.
-  void Run(Job& job) noexcept {
-    job();
-    job = nullptr;
-  }
+  // Runs `job`, which was taken, and then others, until `max_jobs` have run,
+  // `done` is notified or none may run now.
+  void Work(Job& job, int max_jobs, const absl::Notification* done,
+            bool as_helper) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // Sleeps until Wake(), unless `awake` holds or `done` is notified. False if
+  // one of them is so now.
+  bool Sleep(absl::Duration longest, bool (Crew::*awake)() const,
+             const absl::Notification* done) ABSL_LOCKS_EXCLUDED(lock_);
+  // Under the lock: the crew may be gone as soon as it is released.
+  void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   const int limit_;
+  const int max_helpers_;
+  const bool spins_;  // Where there is another core.
 
-  // CanTake(): written under mutex_ by UpdateReady(), read by Spin(), which
+  // CanTake(): written under lock_ by UpdateReady(), read by Spin(), which
   // decides nothing by it; so relaxed.
   std::atomic<bool> ready_{false};
 
-  mutable absl::Mutex mutex_;
-  JobQueue jobs_ ABSL_GUARDED_BY(mutex_);
-  int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs, less those in RunUntil().
-  int helpers_ ABSL_GUARDED_BY(mutex_) = 0;  // Started and not ended.
-  size_t starting_ ABSL_GUARDED_BY(mutex_) = 0;  // Of those, not yet at work.
-  int max_helpers_ ABSL_GUARDED_BY(mutex_);
-  // Whether a Post() from outside of the arena may start a helper.
-  bool takes_outside_help_ ABSL_GUARDED_BY(mutex_);
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable QueueLock lock_;
+  JobQueue jobs_ ABSL_GUARDED_BY(lock_);
+  int running_ ABSL_GUARDED_BY(lock_) = 0;  // Jobs, less those in RunUntil().
+  int helpers_ ABSL_GUARDED_BY(lock_) = 0;  // Counted and not ended.
+  size_t starting_ ABSL_GUARDED_BY(lock_) = 0;  // Of those, not yet at work.
+  int starters_ ABSL_GUARDED_BY(lock_) = 0;  // Threads that are to Start() one.
+  Sleeper* sleepers_ ABSL_GUARDED_BY(lock_) = nullptr;
+  bool closed_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 class Crew::Frame {
@@ -231,6 +252,7 @@ class Crew::Frame {
   Frame(const Frame&) = delete;
   Frame& operator=(const Frame&) = delete;
 
+  static bool HasAny() { return innermost != nullptr; }
   static bool Has(const Crew* crew) {
     const Frame* frame = innermost;
     while (frame != nullptr && frame->crew_ != crew) frame = frame->outer_;
@@ -248,70 +270,104 @@ thread_local const Crew::Frame* Crew::Frame::innermost = nullptr;
 
 bool Crew::InJob() const { return Frame::Has(this); }
 
+bool Crew::InAnyJob() { return Frame::HasAny(); }
+
+void Crew::Post(Job job, bool may_help) {
+  bool start_helper = false;
+  {
+    QueueLockHolder lock(&lock_);
+    if (closed_) return;
+    jobs_.Push(std::move(job));
+    UpdateReady();
+    start_helper = may_help && AddHelper();
+    Wake();
+  }
+  if (start_helper) Start();
+}
+
+bool Crew::Take(Job& job) {
+  if (!CanTake()) return false;
+  job = jobs_.Pop();
+  AddRunning(1);
+  return true;
+}
+
+void Crew::AddRunning(int jobs) {
+  running_ += jobs;
+  UpdateReady();
+}
+
+bool Crew::AddHelper() {
+  if (helpers_ >= max_helpers_ || starting_ >= jobs_.size() || !CanTake()) {
+    return false;
+  }
+  ++helpers_;
+  ++starting_;
+  ++starters_;
+  return true;
+}
+
+void Crew::Start() {
+  StartHelper();
+  QueueLockHolder lock(&lock_);
+  --starters_;
+  Wake();
+}
+
 void Crew::Help(bool idle) {
   Job job;
   {
-    absl::MutexLock lock(&mutex_);
+    QueueLockHolder lock(&lock_);
     --starting_;
     if (!idle || !Take(job)) {
       --helpers_;
       return;
     }
   }
-  const Frame frame(this);
-  for (int jobs = 1;; ++jobs) {
-    Run(job);
-    absl::MutexLock lock(&mutex_);
-    AddRunning(-1);
-    if (jobs < kJobsPerHelper && Take(job)) continue;
-    if (jobs < kJobsPerHelper || jobs_.empty()) {
-      --helpers_;
-      return;
-    }
-    ++starting_;
-    break;
-  }
-  StartHelper(/*inside=*/true);
+  Work(job, kJobsPerHelper, /*done=*/nullptr, /*as_helper=*/true);
 }
 
 bool Crew::RunJobs(const absl::Notification* done) {
+  if (done != nullptr && done->HasBeenNotified()) return true;
   Job job;
   bool start_helper = false;
   {
-    const Frame frame(this);
-    absl::MutexLock lock(&mutex_);
-    while ((done == nullptr || !done->HasBeenNotified()) && Take(job)) {
-      mutex_.Unlock();
-      Run(job);
-      mutex_.Lock();
-      AddRunning(-1);
-    }
-    // A helper may have left because this thread was at work.
-    start_helper = CanTake() && AddHelper();
+    QueueLockHolder lock(&lock_);
+    if (!Take(job)) return false;
+    start_helper = AddHelper();
   }
-  if (start_helper) StartHelper(/*inside=*/true);
+  if (start_helper) Start();
+  Work(job, std::numeric_limits<int>::max(), done, /*as_helper=*/false);
   return done != nullptr && done->HasBeenNotified();
 }
 
-void Crew::RunUntilInJob(const absl::Notification& done) {
-  {
-    absl::MutexLock lock(&mutex_);
-    AddRunning(-1);
-  }
-  absl::Duration look = kFirstLook;
-  while (!RunJobs(&done)) {
-    absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(this, &Crew::CanTake), look)) {
-      look = kFirstLook;
-    } else {
-      look = std::min(2 * look, kLastLook);
+void Crew::Work(Job& job, int max_jobs, const absl::Notification* done,
+                bool as_helper) {
+  const Frame frame(this);
+  bool more = true;
+  for (int jobs = 1; more; ++jobs) {
+    [&job]() noexcept {
+      job();
+      job = nullptr;
+    }();
+    bool start_helper = false;
+    {
+      QueueLockHolder lock(&lock_);
+      AddRunning(-1);
+      more = jobs < max_jobs && (done == nullptr || !done->HasBeenNotified()) &&
+             Take(job);
+      if (!more && as_helper) --helpers_;
+      // There may be jobs whose Post() was to start none, or for which others
+      // had no part in the limit while this thread was at work.
+      start_helper = AddHelper();
+      Wake();
     }
+    if (start_helper) Start();
   }
-  absl::MutexLock lock(&mutex_);
-  AddRunning(1);
 }
 
 bool Crew::Spin(const absl::Notification& done) const {
+  if (!spins_) return false;
   const auto end = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 8; ++i) Pause();
@@ -322,119 +378,176 @@ bool Crew::Spin(const absl::Notification& done) const {
   return false;
 }
 
-void Crew::Close() {
-  {
-    JobQueue dropped;  // Destroyed once the lock is released.
-    absl::MutexLock lock(&mutex_);
-    closed_ = true;
-    std::swap(dropped, jobs_);
-    UpdateReady();
+void Crew::RunUntil(const absl::Notification& done) {
+  const bool in_job = InJob();
+  if (in_job) {
+    QueueLockHolder lock(&lock_);
+    AddRunning(-1);
   }
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(
-      +[](int* running) { return *running == 0; }, &running_));
+  absl::Duration look = kFirstLook;
+  while (!RunJobs(&done)) {
+    if (look == kFirstLook && Spin(done)) continue;
+    look = Sleep(look, &Crew::CanTake, &done) ? std::min(2 * look, kLastLook)
+                                              : kFirstLook;
+  }
+  if (in_job) {
+    QueueLockHolder lock(&lock_);
+    AddRunning(1);
+  }
 }
 
-// Helped by an arena of its own. Helpers share it: they may begin when the
-// executor has gone.
-class ArenaCrew final : public Crew,
-                        public std::enable_shared_from_this<ArenaCrew> {
+void Crew::Close() {
+  std::vector<Job> dropped;
+  {
+    QueueLockHolder lock(&lock_);
+    closed_ = true;
+    while (!jobs_.empty()) dropped.push_back(jobs_.Pop());
+    UpdateReady();
+  }
+  dropped.clear();
+  const auto quiet = [this] {
+    QueueLockHolder lock(&lock_);
+    return Quiet();
+  };
+  while (!quiet()) {
+    Sleep(absl::InfiniteDuration(), &Crew::Quiet, /*done=*/nullptr);
+  }
+}
+
+bool Crew::Sleep(absl::Duration longest, bool (Crew::*awake)() const,
+                 const absl::Notification* done) {
+  const auto is_awake = [this, awake, done] {
+    return (this->*awake)() || (done != nullptr && done->HasBeenNotified());
+  };
+  Sleeper sleeper;
+  {
+    QueueLockHolder lock(&lock_);
+    if (is_awake()) return false;
+    sleeper.next = sleepers_;
+    sleepers_ = &sleeper;
+  }
+  sleeper.woken.WaitForNotificationWithTimeout(longest);
+  QueueLockHolder lock(&lock_);
+  if (!sleeper.woken.HasBeenNotified()) {
+    Sleeper** link = &sleepers_;
+    while (*link != &sleeper) link = &(*link)->next;
+    *link = sleeper.next;
+  }
+  return !is_awake();
+}
+
+void Crew::Wake() {
+  while (sleepers_ != nullptr) {
+    Sleeper* const sleeper = sleepers_;
+    sleepers_ = sleeper->next;
+    sleeper->woken.Notify();
+  }
+}
+
+// Helped by an arena of its own. To be closed before it is destroyed.
+class ArenaCrew final : public Crew {
  public:
   explicit ArenaCrew(int workers)
-      : Crew(workers, workers, /*takes_outside_help=*/true),
+      : Crew(workers, workers, tbb::info::default_concurrency() > 1),
         arena_(workers, /*reserved_for_masters=*/0) {}
 
-  using Crew::limit;
+  // From inside of the arena, so that no worker is needed to end the helpers
+  // that are left.
+  ~ArenaCrew() {
+    arena_.execute([this] { group_.wait(); });
+  }
 
  private:
-  void StartHelper(bool) override {
-    arena_.enqueue([crew = shared_from_this()] { crew->Help(!crew->InJob()); });
+  void StartHelper() override {
+    arena_.enqueue(group_.defer([this] { Help(!InJob()); }));
   }
 
   tbb::task_arena arena_;
+  tbb::task_group_context context_{tbb::task_group_context::isolated};
+  tbb::task_group group_{context_};
 };
 
 }  // namespace
 
-// Helped by the arena of the owner, through a task group that the owner waits
-// for.
+// Helped by the arena of the owner, through a task group.
 struct CallerExecutor::Rep final : Crew {
-  Rep(CallerExecutor* executor, int workers)
-      : Crew(workers, workers - 1, /*takes_outside_help=*/false),
-        owner(executor->owner_),
-        timers([executor](Job job) { executor->Post(std::move(job)); }) {}
+  explicit Rep(CallerExecutor* of)
+      : Crew(of->workers(), of->workers() - 1, of->workers() > 1),
+        executor(of),
+        owner(of->owner_) {}
+  ~Rep();
 
   bool OnOwner() const { return std::this_thread::get_id() == owner; }
 
-  // Whether the thread is in the owner's arena; if a node has entered another
+  // Whether the thread is in the owner's arena. If a node has entered another
   // one, it is that arena's workers that help.
   bool Inside() const { return OnOwner() || InJob(); }
 
-  void RunUntilOnOwner(const absl::Notification& done);
   void Retire();
-  void StartHelper(bool inside) override;
+  void StartHelper() override;
   void WaitForHelpers();
+  TimerQueue& Timers();
 
+  CallerExecutor* const executor;
   const std::thread::id owner;
-  TimerQueue timers;
+
+  QueueLock timers_lock;
+  // Made by the first timer, and then the same.
+  std::unique_ptr<TimerQueue> timers ABSL_GUARDED_BY(timers_lock);
+
   // Isolated: who cancels the oneTBB tasks that the owner is in must not cancel
   // helpers.
   tbb::task_group_context context{tbb::task_group_context::isolated};
   tbb::task_group group{context};
 
-  // Made by the owner; seen by others through the lock in TakeOutsideHelp().
-  std::optional<tbb::task_arena> arena;
-
   // Whether the owner is in WaitForHelpers(). Used on the owner only.
   bool waits = false;
 };
 
-void CallerExecutor::Rep::StartHelper(bool inside) {
+CallerExecutor::Rep::~Rep() {
+  TimerQueue* queue = nullptr;
+  {
+    QueueLockHolder lock(&timers_lock);
+    queue = timers.get();
+  }
+  if (queue != nullptr) queue->Stop();
+  Close();
+  WaitForHelpers();
+}
+
+TimerQueue& CallerExecutor::Rep::Timers() {
+  QueueLockHolder lock(&timers_lock);
+  if (timers == nullptr) {
+    timers = std::make_unique<TimerQueue>(
+        [this](Job job) { executor->Post(std::move(job)); });
+  }
+  return *timers;
+}
+
+void CallerExecutor::Rep::StartHelper() {
   // A node on the owner's thread may wait for oneTBB tasks of its own, and meet
   // its siblings' helper meanwhile, which then ends.
-  auto help = [this] { Help(!InJob() && (!OnOwner() || waits)); };
-  if (inside) {
-    group.run(std::move(help));
-  } else {
-    arena->enqueue(group.defer(std::move(help)));
-  }
+  group.run([this] { Help(!InJob() && (!OnOwner() || waits)); });
 }
 
 // Runs the helpers that no worker has begun, and waits for the others.
 void CallerExecutor::Rep::WaitForHelpers() {
-  SetMaxHelpers(limit());
   waits = true;
   group.wait();
   waits = false;
 }
 
-void CallerExecutor::Rep::RunUntilOnOwner(const absl::Notification& done) {
-  while (!RunJobs(&done)) {
-    if (limit() > 1 && Spin(done)) continue;
-    if (!arena.has_value()) {
-      tbb::this_task_arena::isolate([] {});  // Gives the thread its arena.
-      arena.emplace(tbb::attach{});
-      TakeOutsideHelp();
-    }
-    WaitForHelpers();
-    // From here on, a Post() starts a helper that does not need this thread.
-    if (Idle()) done.WaitForNotification();
-    SetMaxHelpers(limit() - 1);
-  }
-}
-
 void CallerExecutor::Rep::Retire() {
   do {
-    RunJobs(nullptr);
+    RunJobs(/*done=*/nullptr);
     WaitForHelpers();
   } while (!Idle());
-  SetMaxHelpers(limit() - 1);
 }
 
 CallerExecutor::Rep& CallerExecutor::rep() {
   Rep* rep = rep_.load(std::memory_order_acquire);
   if (rep != nullptr) return *rep;
-  auto made = std::make_unique<Rep>(this, workers());
+  auto made = std::make_unique<Rep>(this);
   if (rep_.compare_exchange_strong(rep, made.get(), std::memory_order_acq_rel,
                                    std::memory_order_acquire)) {
     rep = made.release();
@@ -442,27 +555,22 @@ CallerExecutor::Rep& CallerExecutor::rep() {
   return *rep;
 }
 
-void CallerExecutor::Destroy(Rep* rep) {
-  rep->timers.Stop();
-  rep->Close();
-  rep->WaitForHelpers();
-  delete rep;
-}
+void CallerExecutor::Destroy(Rep* rep) { delete rep; }
 
 void CallerExecutor::Retire(Rep* rep) { rep->Retire(); }
 
 void CallerExecutor::Post(Job job) {
   Rep& r = rep();
-  r.Post(std::move(job), r.Inside());
+  r.Post(std::move(job), /*may_help=*/r.Inside());
 }
 
 Executor::TimerId CallerExecutor::PostAfter(absl::Duration delay, Job job) {
-  return rep().timers.Add(delay, std::move(job));
+  return rep().Timers().Add(delay, std::move(job));
 }
 
 bool CallerExecutor::Cancel(TimerId timer) {
   Rep* const rep = rep_.load(std::memory_order_acquire);
-  return rep != nullptr && rep->timers.Cancel(timer);
+  return rep != nullptr && rep->Timers().Cancel(timer);
 }
 
 absl::Time CallerExecutor::Now() const { return absl::Now(); }
@@ -479,10 +587,8 @@ int CallerExecutor::workers() const {
 bool CallerExecutor::RunUntil(const absl::Notification& done) {
   if (done.HasBeenNotified()) return true;
   Rep& r = rep();
-  if (r.InJob()) {
-    r.RunUntilInJob(done);
-  } else if (r.OnOwner()) {
-    r.RunUntilOnOwner(done);
+  if (r.Inside()) {
+    r.RunUntil(done);
   } else {
     done.WaitForNotification();
   }
@@ -493,21 +599,21 @@ bool CallerExecutor::RunUntil(const absl::Notification& done) {
 
 struct TbbExecutor::Rep {
   explicit Rep(int workers)
-      : crew(std::make_shared<internal::ArenaCrew>(workers)),
-        timers(
-            [this](Job job) { crew->Post(std::move(job), /*inside=*/false); }) {
-    // oneTBB has a thread for each core but the caller's, and the caller may be
-    // asleep in RunUntil(), or none, or fewer than `workers`.
+      : crew(workers), timers([this](Job job) {
+          crew.Post(std::move(job), /*may_help=*/true);
+        }) {
+    // oneTBB has a worker less than cores, counting on the caller, who may be
+    // asleep in RunUntil(); and a caller may ask for more workers than cores. A
+    // limit that the host has set stays.
     constexpr auto kThreads = tbb::global_control::max_allowed_parallelism;
-    const size_t needed = static_cast<size_t>(std::min(workers, 255)) + 1;
-    if (tbb::global_control::active_value(kThreads) < needed) {
-      threads.emplace(kThreads, needed);
-    }
+    const auto cores = static_cast<size_t>(tbb::info::default_concurrency());
+    const auto wanted = static_cast<size_t>(std::min(workers, 255)) + 1;
+    const size_t allowed = tbb::global_control::active_value(kThreads);
+    if (cores <= allowed && allowed < wanted) threads.emplace(kThreads, wanted);
   }
 
-  const bool spins = tbb::info::default_concurrency() > 1;
   std::optional<tbb::global_control> threads;
-  const std::shared_ptr<internal::ArenaCrew> crew;
+  internal::ArenaCrew crew;
   internal::TimerQueue timers;
 };
 
@@ -518,11 +624,11 @@ TbbExecutor::TbbExecutor(int workers)
 
 TbbExecutor::~TbbExecutor() {
   rep_->timers.Stop();
-  rep_->crew->Close();
+  rep_->crew.Close();
 }
 
 void TbbExecutor::Post(Job job) {
-  rep_->crew->Post(std::move(job), /*inside=*/false);
+  rep_->crew.Post(std::move(job), /*may_help=*/true);
 }
 
 Executor::TimerId TbbExecutor::PostAfter(absl::Duration delay, Job job) {
@@ -533,18 +639,20 @@ bool TbbExecutor::Cancel(TimerId timer) { return rep_->timers.Cancel(timer); }
 
 absl::Time TbbExecutor::Now() const { return absl::Now(); }
 
-int TbbExecutor::workers() const { return rep_->crew->limit(); }
+int TbbExecutor::workers() const { return rep_->crew.limit(); }
 
 bool TbbExecutor::RunUntil(const absl::Notification& done) {
   if (done.HasBeenNotified()) return true;
-  internal::Crew& crew = *rep_->crew;
-  if (crew.InJob()) {
-    crew.RunUntilInJob(done);
+  internal::Crew& crew = rep_->crew;
+  // A worker of oneTBB must not sleep on `done`, as it might be the last one.
+  if (internal::Crew::InAnyJob() ||
+      tbb::this_task_arena::current_thread_index() > 0) {
+    crew.RunUntil(done);
     return true;
   }
   do {
     if (crew.RunJobs(&done)) return true;
-  } while (rep_->spins && crew.Spin(done));
+  } while (crew.Spin(done));
   done.WaitForNotification();
   return true;
 }

@@ -19,7 +19,8 @@ namespace internal {
 // timer.
 //
 // Threads:  thread-safe, but only the owner and running jobs take part in
-//           RunUntil(); other threads just wait there.
+//           RunUntil(); other threads just wait there. `done` is best notified
+//           in a job: else it may take RunUntil() some milliseconds to see it.
 // Lifetime: destroyed by its owner. The destructor drops timers and the jobs
 //           still queued, and waits for those that run.
 class CallerExecutor final : public Executor {

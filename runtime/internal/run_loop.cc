@@ -42,8 +42,8 @@ namespace {
 // meet rarely, few enough that a long task does not hold up many others.
 constexpr uint32_t kMaxClaim = 8;
 
-// How many failed siblings a run's status names.
-constexpr int kMaxNamedFailures = 5;
+// How many siblings, writers or nodes a message names.
+constexpr size_t kMaxNamed = 5;
 
 }  // namespace
 
@@ -78,18 +78,35 @@ std::vector<NamespaceLevel> Run::Namespace() const {
 
 void Run::MakeStoppable() {
   if (stop_.stop_possible()) return;
-  const std::stop_token outer = stop_token();
+  const std::stop_token outer = outer_stop_token();
   stop_ = std::stop_source();
   if (outer.stop_possible()) {
     stop_link_.emplace(outer, [this] { stop_.request_stop(); });
   }
 }
 
-void Run::RequestStop() { stop_.request_stop(); }
+void Run::Cancel() {
+  cancelled_.store(true, std::memory_order_relaxed);
+  stop_.request_stop();
+}
+
+std::stop_token Run::outer_stop_token() const {
+  return parent_ == nullptr ? env_->options.stop : parent_->stop_token();
+}
 
 std::stop_token Run::stop_token() const {
-  if (stop_.stop_possible()) return stop_.get_token();
-  return parent_ == nullptr ? env_->options.stop : parent_->stop_token();
+  return stop_.stop_possible() ? stop_.get_token() : outer_stop_token();
+}
+
+bool Run::cancelled() const {
+  return cancelled_.load(std::memory_order_relaxed) ||
+         outer_stop_token().stop_requested();
+}
+
+absl::Status Run::CancelledError() const {
+  return MakeError(ErrorKind::kCancelled, absl::StatusCode::kCancelled,
+                   absl::StrFormat("run of graph '%s' cancelled in step %d",
+                                   graph_->name, step_));
 }
 
 void Run::Begin(Input input) {
@@ -126,9 +143,9 @@ absl::Status Run::PlanStart(Input input) {
                                        refused.ToJson(), refused.type_name()));
     }
     for (Write& write : UpdateAccess::writes(command.update)) {
-      if (write.schema == Write::kByName) {
-        const std::optional<uint32_t> channel =
-            graph_->FindChannel(UpdateAccess::name(command.update, write));
+      if (const std::string* name =
+              UpdateAccess::name(command.update, write)) {
+        const std::optional<uint32_t> channel = graph_->FindChannel(*name);
         if (!channel.has_value()) continue;
         write = Write(std::move(write.value), *channel, graph_->schema,
                       write.overwrite != 0);
@@ -178,8 +195,8 @@ bool Run::Plan() {
     for (const PendingSend& send : sends_) {
       next.push_back(graph_->nodes[send.node].name);
     }
-    if (next.size() > kMaxNamedFailures) {
-      next.resize(kMaxNamedFailures);
+    if (next.size() > kMaxNamed) {
+      next.resize(kMaxNamed);
       next.push_back("...");
     }
     End(MakeError(
@@ -218,10 +235,8 @@ bool Run::Plan() {
     End(absl::OkStatus());
     return false;
   }
-  if (stop_token().stop_requested()) {
-    End(MakeError(ErrorKind::kCancelled, absl::StatusCode::kCancelled,
-                  absl::StrFormat("run of graph '%s' cancelled before step %d",
-                                  graph_->name, step_)));
+  if (cancelled()) {
+    End(CancelledError());
     return false;
   }
   if (env_->options.control != nullptr) {
@@ -318,7 +333,9 @@ bool Run::Advance() { return Barrier() && Plan() && StartStep(); }
 
 void Run::TaskFailed() {
   any_failed_.store(true, std::memory_order_relaxed);
-  if (env_->options.on_failure == OnFailure::kCancelSiblings) RequestStop();
+  if (env_->options.on_failure == OnFailure::kCancelSiblings) {
+    stop_.request_stop();
+  }
 }
 
 void Run::WatchStep() {
@@ -326,10 +343,7 @@ void Run::WatchStep() {
   step_began_ = on.Now();
   step_timer_ = on.PostAfter(
       env_->options.step_timeout,
-      [self = Ref<Run>::Share(this), step = step_] {
-        self->timed_out_step_.store(step, std::memory_order_relaxed);
-        self->RequestStop();
-      });
+      [self = Ref<Run>::Share(this)] { self->stop_.request_stop(); });
 }
 
 // Ends the superstep: its failure, or its writes. False if the run has ended.
@@ -352,8 +366,8 @@ bool Run::Barrier() {
     End(std::move(merged));
     return false;
   }
-  if (wrote_state_ && Wants(kValues)) {
-    Publish(kValues, StateValues{ReadAll(nullptr)});
+  if (wrote_shown_ && Wants(kValues)) {
+    Publish(kValues, StateValues{ReadAll(shown())});
   }
   ++step_;
   return true;
@@ -365,29 +379,12 @@ bool Run::Barrier() {
 absl::Status Run::StepFailure() {
   bool timed_out = false;
   if (env_->options.step_timeout < absl::InfiniteDuration()) {
-    executor().Cancel(step_timer_);
-    timed_out = timed_out_step_.load(std::memory_order_relaxed) == step_ ||
+    // A timer past cancelling has stopped the nodes, or will stop the next ones.
+    timed_out = !executor().Cancel(step_timer_) ||
                 executor().Now() - step_began_ > env_->options.step_timeout;
   }
   if (any_failed_.load(std::memory_order_relaxed) && !timed_out) {
-    const absl::Status* first = nullptr;
-    std::string others;
-    int more = 0;
-    for (uint32_t i = 0; i < task_count_; ++i) {
-      const absl::Status& status = tasks_[i].status;
-      if (status.ok()) continue;
-      if (first == nullptr) {
-        first = &status;
-      } else if (++more <= kMaxNamedFailures) {
-        absl::StrAppend(&others, "; also: ", status.message());
-      }
-    }
-    if (more == 0) return *first;
-    if (more > kMaxNamedFailures) {
-      absl::StrAppend(&others, "; and ", more - kMaxNamedFailures, " more");
-    }
-    return Annotate(*first, ErrorKind::kNodeError,
-                    absl::StrCat(first->message(), others));
+    return TaskFailure();
   }
   if (timed_out) {
     return MakeError(
@@ -409,9 +406,36 @@ absl::Status Run::StepFailure() {
   return absl::OkStatus();
 }
 
+// The failure of the lowest task in merge order, with the others attached. What
+// was only asked to stop comes after what went wrong.
+absl::Status Run::TaskFailure() const {
+  std::vector<const absl::Status*> failures;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].status.ok()) failures.push_back(&tasks_[i].status);
+  }
+  std::stable_partition(
+      failures.begin(), failures.end(), [](const absl::Status* failure) {
+        return ErrorKindOf(*failure) != ErrorKind::kGraphDrained;
+      });
+  const absl::Status& first = *failures.front();
+  if (first.code() == absl::StatusCode::kCancelled && cancelled()) {
+    return CancelledError();
+  }
+  if (failures.size() == 1) return first;
+  std::string text(first.message());
+  for (size_t i = 1; i < failures.size(); ++i) {
+    if (i > kMaxNamed) {
+      absl::StrAppend(&text, "; and ", failures.size() - i, " more");
+      break;
+    }
+    absl::StrAppend(&text, "; also: ", failures[i]->message());
+  }
+  return Annotate(first, ErrorKind::kNodeError, text);
+}
+
 // The barrier proper: engine-wide order first, then the order within each task.
 absl::Status Run::Merge() {
-  wrote_state_ = false;
+  wrote_shown_ = false;
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (!tasks_[i].is_send()) triggers_.Consume(*tasks_[i].node);
   }
@@ -437,8 +461,9 @@ absl::Status Run::MergeTask(StepTask& task) {
       applied = CurrentException();
     }
     if (!applied.ok()) return WriteRefused(write, applied);
-    wrote_state_ = true;
-    if (graph_->in_output[write.channel]) wrote_output_ = true;
+    const bool is_output = graph_->in_output[write.channel];
+    wrote_output_ |= is_output;
+    wrote_shown_ |= is_output || parent_ == nullptr;
   }
   for (uint32_t node : task.gotos) triggers_.Fire(node);
   for (PendingSend& send : task.sends) sends_.push_back(std::move(send));
@@ -454,13 +479,13 @@ absl::Status Run::WriteRefused(const Write& write,
   for (uint32_t i = 0; i < task_count_; ++i) {
     for (const Write& other : tasks_[i].writes) {
       if (other.channel != write.channel) continue;
-      if (writers.size() == kMaxNamedFailures) {
+      if (writers.size() == kMaxNamed) {
         writers.push_back("...");
         break;
       }
       writers.push_back(absl::StrCat("'", tasks_[i].node->name, "'"));
     }
-    if (writers.size() > kMaxNamedFailures) break;
+    if (writers.size() > kMaxNamed) break;
   }
   const ErrorKind kind = why.code() == absl::StatusCode::kInvalidArgument
                              ? ErrorKind::kInvalidUpdate

@@ -59,7 +59,7 @@ class Run final : public RefCounted<Run> {
 
   // Asks the run's nodes to stop, and the run to end at the next barrier. Only
   // for runs made stoppable. Thread-safe.
-  void RequestStop();
+  void Cancel();
   // Before Begin(): gives the run a stop source of its own.
   void MakeStoppable();
   std::stop_token stop_token() const;
@@ -75,6 +75,11 @@ class Run final : public RefCounted<Run> {
   }
 
   const CompiledGraph& graph() const { return *graph_; }
+  // The graph's own or that of the nearest graph around it; null if none.
+  Cache* cache() const {
+    if (graph_->cache != nullptr) return graph_->cache.get();
+    return parent_ == nullptr ? nullptr : parent_->run->cache();
+  }
   const ChannelSet& channels() const { return channels_; }
   const RunEnv& env() const { return *env_; }
   const std::shared_ptr<RunEnv>& shared_env() const { return env_; }
@@ -86,7 +91,7 @@ class Run final : public RefCounted<Run> {
   // For the tasks of this run.
 
   // The result of the start's task: the input, or the command given as input.
-  NodeResult TakeStart() { return std::move(start_); }
+  NodeResult& start() { return start_; }
   // Carries on with a task that completed elsewhere or is due again; on a worker
   // of its own.
   void ResumeTask(uint32_t task);
@@ -104,6 +109,11 @@ class Run final : public RefCounted<Run> {
   void Warn(const std::string& text);
 
   Values MakeValues() const { return Values(graph_->names); }
+  // The channels that its values and updates events show: of a graph inside
+  // another its output's, of the outermost all (null).
+  const std::vector<bool>* shown() const {
+    return parent_ == nullptr ? nullptr : &graph_->in_output;
+  }
   // The channels that are in `which`, or all, and not empty.
   Values ReadAll(const std::vector<bool>* which) const;
   // The path to this graph's run; empty at the root.
@@ -123,6 +133,10 @@ class Run final : public RefCounted<Run> {
   bool Advance();
   bool Barrier();
   absl::Status StepFailure();
+  absl::Status TaskFailure() const;
+  absl::Status CancelledError() const;
+  bool cancelled() const;
+  std::stop_token outer_stop_token() const;
   absl::Status Merge();
   absl::Status MergeTask(StepTask& task);
   absl::Status WriteRefused(const Write& write, const absl::Status& why) const;
@@ -153,7 +167,7 @@ class Run final : public RefCounted<Run> {
   int64_t step_ = 0;  // 0 is the start's.
   absl::Time step_began_;  // Set if there is a step timeout.
   Executor::TimerId step_timer_ = 0;
-  bool wrote_state_ = false;   // In this superstep.
+  bool wrote_shown_ = false;   // In this superstep.
   bool wrote_output_ = false;  // In any superstep.
   absl::Status status_;
   std::optional<Command> parent_command_;
@@ -177,8 +191,8 @@ class Run final : public RefCounted<Run> {
   // parent: set before the task ends, read after the last did. Relaxed:
   // unfinished_ orders them.
   std::atomic<bool> any_failed_{false};
-  // Set by the step timer for the superstep it was made for.
-  std::atomic<int64_t> timed_out_step_{-1};
+  // Set by Cancel(). Relaxed: a barrier that misses it is followed by another.
+  std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace internal

@@ -20,6 +20,19 @@ absl::Status InvalidUpdate(const std::string& message) {
                    absl::StatusCode::kInvalidArgument, message);
 }
 
+// Whether a channel refused a write, or the user's reducer failed.
+ErrorKind RefusalKind(const absl::Status& why) {
+  return why.code() == absl::StatusCode::kInvalidArgument
+             ? ErrorKind::kInvalidUpdate
+             : ErrorKind::kReducerError;
+}
+
+bool IsDeclared(uint32_t node,
+                const std::optional<std::vector<uint32_t>>& declared) {
+  return !declared.has_value() ||
+         std::find(declared->begin(), declared->end(), node) != declared->end();
+}
+
 bool RetriedByDefault(const absl::Status& failure) {
   switch (failure.code()) {
     case absl::StatusCode::kUnknown:
@@ -29,6 +42,22 @@ bool RetriedByDefault(const absl::Status& failure) {
       return true;
     default:
       return false;
+  }
+}
+
+// Whether `policy` retries `failure`; a failure itself if its predicate throws.
+absl::StatusOr<bool> IsRetried(const RetryPolicy& policy,
+                               const absl::Status& failure) {
+  if (!policy.retry_on) return RetriedByDefault(failure);
+  try {
+    return policy.retry_on(failure);
+  } catch (...) {
+    const absl::Status thrown = CurrentException();
+    return absl::Status(
+        thrown.code(),
+        absl::StrFormat("retry_on threw: %s; it was asked about: %s",
+                        std::string(thrown.message()),
+                        std::string(failure.message())));
   }
 }
 
@@ -42,6 +71,24 @@ absl::Duration RetryDelay(const RetryPolicy& policy, int failures) {
     delay += absl::Seconds(absl::Uniform(random, 0.0, 1.0));
   }
   return delay;
+}
+
+// The one place where a function node's exceptions are caught.
+NodeResult CallBody(const SyncBody& body, NodeContext& context) {
+  try {
+    return body(context);
+  } catch (...) {
+    return NodeResult(CurrentException());
+  }
+}
+
+// And a router's.
+Route CallRouter(const RouterBody& router, NodeContext& state) {
+  try {
+    return router(state);
+  } catch (...) {
+    return Route(CurrentException());
+  }
 }
 
 }  // namespace
@@ -70,7 +117,7 @@ const Value* RouterView::Read(uint32_t channel) {
         info.kind->Apply(state, write.value, write.overwrite != 0);
     if (!changed.ok()) {
       task->read_error_ = Annotate(
-          changed.status(), ErrorKind::kInvalidUpdate,
+          changed.status(), RefusalKind(changed.status()),
           absl::StrFormat("channel '%s' %s", info.name,
                           std::string(changed.status().message())));
       return nullptr;
@@ -91,6 +138,7 @@ StepTask::Extra& StepTask::extra() {
 }
 
 const Value& RouterView::Input() {
+  if (input.has_value()) return input;
   Values values = task->run->MakeValues();
   for (uint32_t i = 0; i < task->run->channels().size(); ++i) {
     if (!task->reads(i)) continue;
@@ -127,6 +175,7 @@ void StepTask::ClearResult() {
   gotos.clear();
   sends.clear();
   has_parent_command = false;
+  if (extra_ != nullptr) extra_->unknown.clear();
 }
 
 bool StepTask::Execute() {
@@ -138,16 +187,19 @@ bool StepTask::Resume() {
   if (extra_->completed.has_value()) {
     NodeResult result = *std::move(extra_->completed);
     extra_->completed.reset();
-    return Settle(std::move(result));
+    return Settle(result);
   }
+  if (extra_->retry->stopped()) return Fail(std::move(extra_->last_failure));
   return Attempt();
 }
 
 // One attempt at a node that may have policies.
 bool StepTask::Attempt() {
   if (node->policies != nullptr && node->policies->cache.has_value() &&
-      run->graph().cache != nullptr && cache_key_.empty() && TakeFromCache()) {
-    return true;
+      run->cache() != nullptr && cache_key_.empty()) {
+    const absl::StatusOr<bool> taken = TakeFromCache();
+    if (!taken.ok()) return Fail(taken.status());
+    if (*taken) return true;
   }
   BeginClock();
   return Start();
@@ -155,19 +207,13 @@ bool StepTask::Attempt() {
 
 // Calls the body: the node's, or its error handler's.
 bool StepTask::Start() {
-  if (node == &run->graph().start) return Settle(run->TakeStart());
+  if (node == &run->graph().start) return Settle(run->start());
   if (!handling_ && node->graph != nullptr) return StartGraph();
   const NodeBody& body =
       handling_ ? *node->policies->error_handler : *node->body;
   if (body.sync) {
-    // The one place where a function node's exceptions are caught.
-    NodeResult result;
-    try {
-      result = body.sync(context);
-    } catch (...) {
-      result = NodeResult(CurrentException());
-    }
-    return Settle(std::move(result));
+    NodeResult result = CallBody(body.sync, context);
+    return Settle(result);
   }
   mark_.store(kRunning, std::memory_order_relaxed);
   Extra& mine = extra();
@@ -240,7 +286,7 @@ void StepTask::Complete(NodeResult result) noexcept {
 
 // The attempt's body has returned: takes its result over, and ends the task or
 // tries again.
-bool StepTask::Settle(NodeResult result) {
+bool StepTask::Settle(NodeResult& result) {
   absl::Status outcome = result.status();
   if (extra_ != nullptr) {
     if (!extra_->thrown.ok()) outcome = std::exchange(extra_->thrown, {});
@@ -297,36 +343,52 @@ absl::Status StepTask::TakeList(std::vector<NodeResult::Item>& list) {
   return absl::OkStatus();
 }
 
-absl::Status StepTask::TakeUpdate(Update& update) {
+absl::Status StepTask::CheckRecord(const Update& update) const {
+  const Value refused = UpdateAccess::refused(update);
+  if (!refused.has_value()) return absl::OkStatus();
+  return InvalidUpdate(
+      absl::StrFormat("returned %s (%s), which is no update; return a record "
+                      "of channels, a Command or nothing",
+                      refused.ToJson(), refused.type_name()));
+}
+
+// The channel that `write` is for; none if it is for a name that is no channel.
+absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
+    const Update& update, const Write& write) const {
   const CompiledGraph& graph = run->graph();
-  if (const Value refused = UpdateAccess::refused(update);
-      refused.has_value()) {
-    return InvalidUpdate(
-        absl::StrFormat("returned %s (%s), which is no update; return a record "
-                        "of channels, a Command or nothing",
-                        refused.ToJson(), refused.type_name()));
+  if (write.schema == graph.schema) return write.channel;
+  const std::string* name = UpdateAccess::name(update, write);
+  if (name == nullptr) {
+    return InvalidUpdate(absl::StrFormat(
+        "wrote with a channel handle of another graph (schema %d, this is "
+        "'%s' with schema %d); use the handles of the builder that made "
+        "this graph",
+        write.schema, graph.name, graph.schema));
   }
+  const std::optional<uint32_t> channel = graph.FindChannel(*name);
+  if (!channel.has_value() && name->starts_with("__")) {
+    return InvalidUpdate(absl::StrFormat(
+        "wrote '%s', which is reserved for the engine", *name));
+  }
+  return channel;
+}
+
+absl::Status StepTask::TakeUpdate(Update& update) {
+  const uint32_t schema = run->graph().schema;
+  if (absl::Status s = CheckRecord(update); !s.ok()) return s;
   for (Write& write : UpdateAccess::writes(update)) {
-    if (write.schema == graph.schema) {
+    if (write.schema == schema) {
       writes.push_back(std::move(write));
       continue;
     }
-    if (write.schema != Write::kByName) {
-      return InvalidUpdate(absl::StrFormat(
-          "wrote with a channel handle of another graph (schema %d, this is "
-          "'%s' with schema %d); use the handles of the builder that made "
-          "this graph",
-          write.schema, graph.name, graph.schema));
-    }
-    const std::string& name = UpdateAccess::name(update, write);
-    if (const std::optional<uint32_t> channel = graph.FindChannel(name)) {
-      writes.push_back({std::move(write.value), *channel, graph.schema,
-                        write.overwrite != 0});
-    } else if (name.starts_with("__")) {
-      return InvalidUpdate(absl::StrFormat(
-          "wrote '%s', which is reserved for the engine", name));
+    absl::StatusOr<std::optional<uint32_t>> channel = ChannelOf(update, write);
+    if (!channel.ok()) return channel.status();
+    if (channel->has_value()) {
+      writes.push_back(
+          {std::move(write.value), **channel, schema, write.overwrite != 0});
     } else {
-      extra().unknown.emplace_back(name, std::move(write.value));
+      extra().unknown.emplace_back(*UpdateAccess::name(update, write),
+                                   std::move(write.value));
     }
   }
   return absl::OkStatus();
@@ -335,13 +397,10 @@ absl::Status StepTask::TakeUpdate(Update& update) {
 absl::Status StepTask::TakeGoto(Target& target) {
   const CompiledGraph& graph = run->graph();
   const uint32_t to = graph.Resolve(target.node());
-  if (target.is_send()) return TakeSend(target, to);
+  if (target.is_send()) return TakeSend(target, to, node->destinations);
   if (to == kToEnd) return absl::OkStatus();
-  const bool declared =
-      !node->destinations.has_value() ||
-      std::find(node->destinations->begin(), node->destinations->end(), to) !=
-          node->destinations->end();
-  if (to == kToUnknown || (graph.strict && !declared)) {
+  if (to == kToUnknown ||
+      (graph.strict && !IsDeclared(to, node->destinations))) {
     const std::string text = absl::StrFormat(
         "node '%s' goes to '%s', which is %s", node->name,
         target.node().name(),
@@ -355,29 +414,89 @@ absl::Status StepTask::TakeGoto(Target& target) {
   return absl::OkStatus();
 }
 
-absl::Status StepTask::TakeSend(Target& target, uint32_t to) {
+absl::Status StepTask::TakeSend(Target& target, uint32_t to,
+                                const DeclaredNodes& declared) {
   if (to == kToEnd) {
     return InvalidUpdate(absl::StrFormat(
         "sends a packet to %s; a Send needs a node", std::string(kEnd)));
   }
-  if (to == kToUnknown) {
-    const std::string text =
-        absl::StrFormat("node '%s' sends a packet to '%s', which is no node of "
-                        "this graph",
-                        node->name, target.node().name());
-    if (run->graph().strict) return InvalidUpdate(text);
+  const bool strict = run->graph().strict;
+  if (to == kToUnknown || (strict && !IsDeclared(to, declared))) {
+    const std::string text = absl::StrFormat(
+        "node '%s' sends a packet to '%s', which is %s", node->name,
+        to == kToUnknown ? target.node().name() : run->graph().nodes[to].name,
+        to == kToUnknown ? "no node of this graph"
+                         : "not among the declared destinations");
+    if (strict) return InvalidUpdate(text);
     run->Warn(text + "; ignored");
     return absl::OkStatus();
   }
   const std::optional<absl::Duration> timeout = target.timeout();
-  sends.push_back({to, std::move(target).TakeArg(), timeout});
+  Value arg = std::move(target).TakeArg();
+  if (arg.As<Update>() != nullptr) {
+    absl::StatusOr<Value> state = StateOf(std::move(arg).Take<Update>());
+    if (!state.ok()) return state.status();
+    arg = *std::move(state);
+  }
+  sends.push_back({to, std::move(arg), timeout});
   return absl::OkStatus();
+}
+
+// What a Send carries that was given an update: each channel as that update
+// alone makes it, so that the node reads it as it would read the state.
+absl::StatusOr<Value> StepTask::StateOf(Update update) {
+  if (absl::Status s = CheckRecord(update); !s.ok()) return s;
+  const CompiledGraph& graph = run->graph();
+  Values unknown;
+  std::vector<std::pair<uint32_t, ChannelState>> states;
+  for (Write& write : UpdateAccess::writes(update)) {
+    absl::StatusOr<std::optional<uint32_t>> found = ChannelOf(update, write);
+    if (!found.ok()) return found.status();
+    if (!found->has_value()) {
+      unknown.Add(*UpdateAccess::name(update, write), std::move(write.value));
+      continue;
+    }
+    const uint32_t channel = **found;
+    const ChannelKind& kind = *graph.channels[channel].kind;
+    auto at = std::find_if(states.begin(), states.end(), [=](const auto& s) {
+      return s.first == channel;
+    });
+    if (at == states.end()) {
+      at = states.emplace(at, channel, ChannelState());
+      kind.Init(at->second);
+    }
+    absl::Status applied;
+    try {
+      applied =
+          kind.Apply(at->second, std::move(write.value), write.overwrite != 0)
+              .status();
+    } catch (...) {
+      applied = CurrentException();
+    }
+    if (!applied.ok()) {
+      return Annotate(applied, RefusalKind(applied),
+                      absl::StrFormat("channel '%s' %s in what is sent",
+                                      graph.channels[channel].name,
+                                      std::string(applied.message())));
+    }
+    ++at->second.writes;
+  }
+  Values values = run->MakeValues();
+  for (auto& [channel, state] : states) {
+    graph.channels[channel].kind->Finish(state);
+    if (const Value* value = state.Read()) values.Add(channel, *value);
+  }
+  for (const Values::Item& item : unknown.items()) {
+    values.Add(unknown.name(item), item.value);
+  }
+  return Value(std::move(values));
 }
 
 absl::Status StepTask::RunBranches() {
   if (node->branches.empty()) return absl::OkStatus();
   if (view_ == nullptr) view_ = std::make_unique<RouterView>();
   view_->task = this;
+  view_->input.reset();
   view_->overlays.clear();
   view_->overlays.reserve(writes.size() + run->graph().quiet_channels);
   NodeContext state;
@@ -385,12 +504,7 @@ absl::Status StepTask::RunBranches() {
   state.task_ = this;
   state.view_ = view_.get();
   for (const CompiledBranch& branch : node->branches) {
-    Route route;
-    try {
-      route = (*branch.router)(state);
-    } catch (...) {
-      route = Route(CurrentException());
-    }
+    Route route = CallRouter(*branch.router, state);
     if (absl::Status s = TakeRoute(branch, route); !s.ok()) return s;
   }
   return absl::OkStatus();
@@ -413,7 +527,8 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
     if (target.is_send() || branch.path_map.empty()) {
       to = graph.Resolve(target.node());
       if (target.is_send()) {
-        if (absl::Status s = TakeSend(target, to); !s.ok()) return s;
+        absl::Status s = TakeSend(target, to, branch.destinations);
+        if (!s.ok()) return s;
         continue;
       }
     } else {
@@ -438,9 +553,7 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
           branch.name, node->name, target.node().name()));
       continue;
     }
-    if (graph.strict && branch.destinations.has_value() &&
-        std::find(branch.destinations->begin(), branch.destinations->end(),
-                  to) == branch.destinations->end()) {
+    if (graph.strict && !IsDeclared(to, branch.destinations)) {
       return refuse(target, "not among its declared destinations");
     }
     gotos.push_back(to);
@@ -453,7 +566,9 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
 bool StepTask::Fail(absl::Status failure) {
   ClearResult();
   read_error_ = absl::OkStatus();
-  if (node->policies != nullptr && !handling_) {
+  // Being drained is no failure to retry or to handle.
+  if (node->policies != nullptr && !handling_ &&
+      ErrorKindOf(failure) != ErrorKind::kGraphDrained) {
     if (Retry(failure)) return false;
     if (node->policies->error_handler != nullptr) {
       handling_ = true;
@@ -471,18 +586,22 @@ bool StepTask::Fail(absl::Status failure) {
   return true;
 }
 
-bool StepTask::Retry(const absl::Status& failure) {
+bool StepTask::Retry(absl::Status& failure) {
   for (const RetryPolicy& policy : node->policies->retry) {
-    if (policy.retry_on ? !policy.retry_on(failure)
-                        : !RetriedByDefault(failure)) {
-      continue;
+    const absl::StatusOr<bool> retried = IsRetried(policy, failure);
+    if (!retried.ok()) {
+      failure = retried.status();
+      return false;
     }
+    if (!*retried) continue;
     Extra& mine = extra();
     if (mine.attempt >= policy.max_attempts ||
         run->stop_token().stop_requested()) {
       return false;
     }
     const absl::Duration delay = RetryDelay(policy, mine.attempt++);
+    mine.last_failure = std::move(failure);
+    mine.calls = 0;
     mine.completed.reset();
     mine.child = Ref<Run>();
     Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
@@ -505,7 +624,7 @@ void StepTask::Commit(bool cached) {
   if (run->Wants(kUpdates)) {
     const std::string& name =
         handling_ ? node->policies->handler_name : node->name;
-    run->Publish(kUpdates, NodeUpdate{name, WritesAsValues(), cached});
+    run->Publish(kUpdates, NodeUpdate{name, WritesAsValues(run->shown()), cached});
   }
   if (!cached) PublishEnd(absl::OkStatus());
 }
@@ -513,14 +632,17 @@ void StepTask::Commit(bool cached) {
 void StepTask::PublishEnd(const absl::Status& failure) {
   if (node == &run->graph().start || !run->Wants(kTasks | kDebug)) return;
   run->Publish(kTasks,
-               TaskFinished{Id(), node->name, WritesAsValues(), failure},
+               TaskFinished{Id(), node->name, WritesAsValues(nullptr), failure},
                /*in_debug=*/true);
 }
 
-Values StepTask::WritesAsValues() const {
+Values StepTask::WritesAsValues(const std::vector<bool>* which) const {
   Values values = run->MakeValues();
   values.Reserve(writes.size());
-  for (const Write& write : writes) values.Add(write.channel, write.value);
+  for (const Write& write : writes) {
+    if (which != nullptr && !(*which)[write.channel]) continue;
+    values.Add(write.channel, write.value);
+  }
   return values;
 }
 
@@ -554,8 +676,8 @@ const Value* StepTask::FindField(std::string_view name) {
   for (const auto& [found_name, value] : mine.found) {
     if (found_name == name) return value.has_value() ? &value : nullptr;
   }
-  mine.found.emplace_back(name, send_input.Field(name));
-  const Value& value = mine.found.back().second;
+  mine.found.emplace_front(name, send_input.Field(name));
+  const Value& value = mine.found.front().second;
   return value.has_value() ? &value : nullptr;
 }
 
@@ -609,7 +731,10 @@ void StepTask::Emit(Value value) {
         kNotTimedOut) {
       return;
     }
-    if (!node->policies->timeout.only_heartbeats) Progress();
+    // A Send's timeout needs no policy of the node.
+    if (node->policies == nullptr || !node->policies->timeout.only_heartbeats) {
+      Progress();
+    }
   }
   if (!run->Wants(kCustom)) return;
   run->Publish(kCustom, CustomValue{node->name, std::move(value)});
@@ -712,10 +837,14 @@ absl::Status StepTask::EndClock(absl::Status outcome) {
                       absl::FormatDuration(idle_timeout)));
 }
 
-bool StepTask::TakeFromCache() {
-  const CompiledGraph& graph = run->graph();
-  absl::StatusOr<std::string> key =
-      CacheKey(graph, *node, *node->policies->cache, Input());
+// Whether the result was in the cache; a failure if the key's function throws.
+absl::StatusOr<bool> StepTask::TakeFromCache() {
+  absl::StatusOr<std::string> key;
+  try {
+    key = CacheKey(run->graph(), *node, *node->policies->cache, Input());
+  } catch (...) {
+    return CurrentException();
+  }
   if (!key.ok()) {
     run->Warn(absl::StrFormat("node '%s' is not cached: %s", node->name,
                               std::string(key.status().message())));
@@ -723,7 +852,7 @@ bool StepTask::TakeFromCache() {
   }
   cache_key_ = *std::move(key);
   std::optional<CachedResult> hit =
-      graph.cache->rep()->Get(cache_key_, run->executor().Now());
+      run->cache()->rep()->Get(cache_key_, run->executor().Now());
   if (!hit.has_value()) return false;
   for (Write& write : hit->writes) writes.push_back(std::move(write));
   gotos.assign(hit->gotos.begin(), hit->gotos.end());
@@ -738,7 +867,7 @@ void StepTask::PutInCache() {
   result.writes.assign(writes.begin(), writes.end());
   result.gotos.assign(gotos.begin(), gotos.end());
   result.sends = sends;
-  run->graph().cache->rep()->Put(
+  run->cache()->rep()->Put(
       cache_key_, node->name, std::move(result),
       ttl == absl::InfiniteDuration() ? absl::InfiniteFuture()
                                       : run->executor().Now() + ttl);

@@ -3,7 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -14,6 +14,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "weir/channels/values.h"
 #include "weir/runtime/internal/compiled_graph.h"
@@ -99,8 +100,9 @@ struct StepTask final : CompletionSink, RunListener {
     Value input;  // The readable channels as one value.
     // Fields of dynamic updates that are no channels; routers see them.
     std::vector<std::pair<std::string, Value>> unknown;
-    // Fields of a Send that were looked for; a deque keeps them in place.
-    std::deque<std::pair<std::string, Value>> found;
+    // Fields of a Send that were looked for. They stay in place, and take no
+    // memory while there are none.
+    std::forward_list<std::pair<std::string, Value>> found;
     std::optional<Command> parent_command;
     // The command of a called graph for this one, until the body returns.
     std::optional<Command> called_command;
@@ -114,6 +116,7 @@ struct StepTask final : CompletionSink, RunListener {
     // Links the attempt's stop source to the run's.
     std::optional<std::stop_callback<std::function<void()>>> stop_link;
     Ref<TimedWait> retry;
+    absl::Status last_failure;             // That is to be retried.
     Ref<Run> child;
     int calls = 0;  // Graphs that the body has run.
   };
@@ -183,25 +186,33 @@ struct StepTask final : CompletionSink, RunListener {
   bool Attempt();
   bool Start();
   bool StartGraph();
-  bool Settle(NodeResult result);
+  bool Settle(NodeResult& result);
   absl::Status Take(NodeResult& result);
   absl::Status TakeList(std::vector<NodeResult::Item>& list);
   absl::Status TakeUpdate(Update& update);
+  absl::Status CheckRecord(const Update& update) const;
+  absl::StatusOr<std::optional<uint32_t>> ChannelOf(const Update& update,
+                                                    const Write& write) const;
   absl::Status TakeGoto(Target& target);
-  absl::Status TakeSend(Target& target, uint32_t to);
+  // The nodes that a Command or a router may lead to; absent: any.
+  using DeclaredNodes = std::optional<std::vector<uint32_t>>;
+  absl::Status TakeSend(Target& target, uint32_t to,
+                        const DeclaredNodes& declared);
+  absl::StatusOr<Value> StateOf(Update update);
   absl::Status RunBranches();
   absl::Status TakeRoute(const CompiledBranch& branch, Route& route);
   bool Fail(absl::Status failure);
-  bool Retry(const absl::Status& failure);
+  bool Retry(absl::Status& failure);
   void ClearResult();
   void Commit(bool cached);
   void PublishEnd(const absl::Status& failure);
-  Values WritesAsValues() const;
+  // The writes to the channels that are in `which`, or to all.
+  Values WritesAsValues(const std::vector<bool>* which) const;
 
   const absl::Duration* RunTimeout() const;
   void BeginClock();
   absl::Status EndClock(absl::Status status);
-  bool TakeFromCache();
+  absl::StatusOr<bool> TakeFromCache();
   void PutInCache();
 
   friend class weir::NodeContext;

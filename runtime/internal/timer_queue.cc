@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -109,9 +108,7 @@ int64_t SteadyNanos() {
 
 int64_t DueAfter(int64_t now, absl::Duration delay) {
   const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
-  return nanos > std::numeric_limits<int64_t>::max() - now
-             ? std::numeric_limits<int64_t>::max()
-             : now + nanos;
+  return nanos > kNever - now ? kNever : now + nanos;
 }
 
 TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job) {

@@ -71,8 +71,11 @@ class TimerHeap {
 
 // The steady clock, in nanoseconds.
 int64_t SteadyNanos();
-// `delay` after `now`, as far as there are nanoseconds for it; `now` for a
-// negative one.
+
+// Due when there are no nanoseconds left to count.
+inline constexpr int64_t kNever = INT64_MAX;
+
+// `delay` after `now`; `now` for a negative one.
 int64_t DueAfter(int64_t now, absl::Duration delay);
 
 // TimerQueue: hands jobs over once their delay has passed, from a thread that
