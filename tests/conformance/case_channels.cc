@@ -1,6 +1,8 @@
 #include "tests/conformance/case_channels.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
@@ -17,13 +19,13 @@
 namespace weir::conformance {
 namespace {
 
-using ReduceOp = json (*)(json value, const json& write);
+using ReduceOp = std::function<json(json value, const json& write)>;
 
-json Add(json value, const json& write) {
+json Add(const json& value, const json& write) {
   return value.get<int64_t>() + write.get<int64_t>();
 }
 
-json Concat(json value, const json& write) {
+json Concat(const json& value, const json& write) {
   return value.get<std::string>() + write.get<std::string>();
 }
 
@@ -36,9 +38,13 @@ json Append(json value, const json& write) {
   return value;
 }
 
-json Max(json value, const json& write) { return std::max(value, write); }
+json Max(const json& value, const json& write) {
+  return std::max(value, write);
+}
 
-json Min(json value, const json& write) { return std::min(value, write); }
+json Min(const json& value, const json& write) {
+  return std::min(value, write);
+}
 
 json Merge(json value, const json& write) {
   value.update(write);
@@ -64,9 +70,11 @@ ReduceOp FindReduceOp(const std::string& name) {
 }
 
 ChannelDef<json> Binop(const Spec& channel) {
-  const ReduceOp op = FindReduceOp(channel.at("op").get<std::string>());
-  if (!channel.contains("default")) return Reducer<json>(op, kStartEmpty);
-  return Reducer<json>(op, json(channel["default"]));
+  ReduceOp op = FindReduceOp(channel.at("op").get<std::string>());
+  if (!channel.contains("default")) {
+    return Reducer<json>(std::move(op), kStartEmpty);
+  }
+  return Reducer<json>(std::move(op), json(channel["default"]));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ json ToJson(const Value& value) {
   if (!value.has_value() || value.is_null()) return nullptr;
   if (value.is_record()) {
     json record = json::object();
-    value.ForEachField([&record](std::string_view name, Value field) {
+    value.ForEachField([&record](std::string_view name, const Value& field) {
       record[std::string(name)] = ToJson(field);
     });
     return record;
@@ -18,7 +18,7 @@ json ToJson(const Value& value) {
   if (value.is_list()) {
     json list = json::array();
     value.ForEachElement(
-        [&list](Value element) { list.push_back(ToJson(element)); });
+        [&list](const Value& element) { list.push_back(ToJson(element)); });
     return list;
   }
   return json::parse(value.ToJson());
