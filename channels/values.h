@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+
 #include "weir/channels/channel.h"
 #include "weir/channels/value.h"
 

@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
   const std::string about = argc > 1 ? argv[1] : "ice cream";
 
   weir::StateGraph builder;
-  const auto topic = builder.AddChannel("topic", weir::LastValue<std::string>());
+  const auto topic =
+      builder.AddChannel("topic", weir::LastValue<std::string>());
   const auto joke = builder.AddChannel("joke", weir::LastValue<std::string>());
   builder.AddNode("refine_topic", [topic](weir::NodeContext& node) {
     return weir::Update(topic, node.Get(topic) + " and cats");

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "weir/runtime/internal/result_cache.h"
 
 namespace weir {
@@ -37,8 +38,9 @@ void Cache::Rep::Clear(std::string_view node) {
     entries_.clear();
     return;
   }
-  absl::erase_if(entries_,
-                 [node](const auto& entry) { return entry.second.node == node; });
+  absl::erase_if(entries_, [node](const auto& entry) {
+    return entry.second.node == node;
+  });
 }
 
 size_t Cache::Rep::size() const {

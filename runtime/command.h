@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/channel.h"
 #include "weir/channels/value.h"
 #include "weir/export.h"
@@ -62,8 +63,8 @@ struct Write {
 
 struct UpdateAccess;
 
-// Whether `value` is a record of the one field "__overwrite__", the form in which
-// dynamic state says Overwrite; then `value` becomes that field's.
+// Whether `value` is a record of the one field "__overwrite__", the form in
+// which dynamic state says Overwrite; then `value` becomes that field's.
 bool UnwrapOverwrite(Value& value);
 
 }  // namespace internal
@@ -158,12 +159,16 @@ Update Overwrite(const Channel<T, W>& channel, std::type_identity_t<T> value) {
 // NodeRef: a node by name or by id.
 class NodeRef {
  public:
-  NodeRef(NodeId id) : id_(id) {}                        // NOLINT(google-explicit-constructor): a reference to either
-  NodeRef(std::string name) : name_(std::move(name)) {}  // NOLINT(google-explicit-constructor): as above
-  NodeRef(std::string_view name) : name_(name) {}        // NOLINT(google-explicit-constructor): as above
-  NodeRef(const char* name) : name_(name) {}             // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): a reference to either
+  NodeRef(NodeId id) : id_(id) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeRef(std::string name) : name_(std::move(name)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeRef(std::string_view name) : name_(name) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeRef(const char* name) : name_(name) {}
 
-  const NodeId& id() const { return id_; }      // schema() 0: by name.
+  const NodeId& id() const { return id_; }  // schema() 0: by name.
   const std::string& name() const { return name_; }
 
  private:
@@ -179,9 +184,9 @@ struct WEIR_EXPORT Send {
   // The node finds the update's channels as it would find the state's.
   Send(NodeRef node_ref, Update channels);
   template <class T>
-    requires(!std::is_convertible_v<T, Value> &&
-             !std::is_same_v<std::decay_t<T>, Update>)
-  Send(NodeRef node_ref, T&& input)
+  requires(!std::is_convertible_v<T, Value> &&
+           !std::is_same_v<std::decay_t<T>, Update>)
+      Send(NodeRef node_ref, T&& input)
       : Send(std::move(node_ref), Value(std::forward<T>(input))) {}
 
   NodeRef node;
@@ -193,12 +198,18 @@ struct WEIR_EXPORT Send {
 // Target: where to go next: a node, kEnd (nowhere), or a Send.
 class WEIR_EXPORT Target {
  public:
-  Target(NodeId node) : ref_(node) {}                     // NOLINT(google-explicit-constructor): routers return any of these
-  Target(NodeRef node) : ref_(std::move(node)) {}         // NOLINT(google-explicit-constructor): as above
-  Target(std::string name) : ref_(std::move(name)) {}     // NOLINT(google-explicit-constructor): as above
-  Target(std::string_view name) : ref_(name) {}           // NOLINT(google-explicit-constructor): as above
-  Target(const char* name) : ref_(name) {}                // NOLINT(google-explicit-constructor): as above
-  Target(Send send)                                       // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): routers return any of these
+  Target(NodeId node) : ref_(node) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Target(NodeRef node) : ref_(std::move(node)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Target(std::string name) : ref_(std::move(name)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Target(std::string_view name) : ref_(name) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Target(const char* name) : ref_(name) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Target(Send send)
       : ref_(std::move(send.node)),
         arg_(std::move(send.arg)),
         timeout_(send.timeout),
@@ -235,19 +246,23 @@ class WEIR_EXPORT Route {
  public:
   Route() = default;  // Nowhere.
   template <class T>
-    requires std::is_convertible_v<T, Target>
-  Route(T&& target) {  // NOLINT(google-explicit-constructor): routers return any of these
+  requires std::is_convertible_v<T, Target>
+  // NOLINTNEXTLINE(google-explicit-constructor): routers return any of these
+  Route(T&& target) {
     targets_.emplace_back(std::forward<T>(target));
   }
   template <class T>
-    requires std::is_convertible_v<T, Target>
-  Route(std::vector<T> targets) {  // NOLINT(google-explicit-constructor): as above
+  requires std::is_convertible_v<T, Target>
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Route(std::vector<T> targets) {
     targets_.reserve(targets.size());
     for (T& target : targets) targets_.emplace_back(std::move(target));
   }
-  Route(absl::Status failure) : status_(std::move(failure)) {}  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Route(absl::Status failure) : status_(std::move(failure)) {}
   template <class T>
-  Route(absl::StatusOr<T> answer)  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  Route(absl::StatusOr<T> answer)
       : Route(answer.ok() ? Route(*std::move(answer))
                           : Route(std::move(answer).status())) {}
 
@@ -267,8 +282,10 @@ class WEIR_EXPORT NodeResult {
   // One element of a list.
   class Item {
    public:
-    Item(Update update) { command_.update = std::move(update); }  // NOLINT(google-explicit-constructor): list elements
-    Item(Command command) : command_(std::move(command)), is_command_(true) {}  // NOLINT(google-explicit-constructor): as above
+    // NOLINTNEXTLINE(google-explicit-constructor): list elements
+    Item(Update update) { command_.update = std::move(update); }
+    // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+    Item(Command command) : command_(std::move(command)), is_command_(true) {}
     bool is_command() const { return is_command_; }
     Command& command() { return command_; }
 
@@ -278,17 +295,24 @@ class WEIR_EXPORT NodeResult {
   };
 
   NodeResult() = default;  // No writes; the node's edges fire.
-  NodeResult(Update update) : update_(std::move(update)) {}  // NOLINT(google-explicit-constructor): nodes return any of these
-  NodeResult(Command command) {  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): nodes return any of these
+  NodeResult(Update update) : update_(std::move(update)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeResult(Command command) {
     list_ = std::make_unique<std::vector<Item>>();
     list_->emplace_back(std::move(command));
   }
-  NodeResult(Send send) : NodeResult(Command{.go_to = {Target(std::move(send))}}) {}  // NOLINT(google-explicit-constructor): as above
-  NodeResult(std::vector<Item> list)  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeResult(Send send)
+      : NodeResult(Command{.go_to = {Target(std::move(send))}}) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeResult(std::vector<Item> list)
       : list_(std::make_unique<std::vector<Item>>(std::move(list))) {}
-  NodeResult(absl::Status failure) : status_(std::move(failure)) {}  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeResult(absl::Status failure) : status_(std::move(failure)) {}
   template <class T>
-  NodeResult(absl::StatusOr<T> result)  // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  NodeResult(absl::StatusOr<T> result)
       : NodeResult(result.ok() ? NodeResult(*std::move(result))
                                : NodeResult(std::move(result).status())) {}
 
@@ -315,7 +339,8 @@ struct UpdateAccess {
   static absl::InlinedVector<Write, 2>& writes(Update& update) {
     return update.writes_;
   }
-  // Of a write by name; null for the write of a handle, also of one of no graph.
+  // Of a write by name; null for the write of a handle, also of one of no
+  // graph.
   static const std::string* name(const Update& update, const Write& write) {
     return write.schema == Write::kByName && update.dynamic_ != nullptr &&
                    write.channel < update.dynamic_->names.size()

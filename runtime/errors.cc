@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/strings/cord.h"
+
 #include "weir/runtime/internal/node_body.h"
 
 namespace weir {
@@ -14,12 +15,19 @@ namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
 
-constexpr std::array<std::string_view, 13> kNames = {
-    "",                "NodeError",          "InvalidUpdateError",
-    "InvalidBranchError", "ReducerError",    "InvalidGraphError",
-    "EmptyInputError", "GraphRecursionError", "GraphDrained",
-    "ParentCommand",   "NodeTimeoutError",   "StepTimeoutError",
-    "RunCancelled"};
+constexpr std::array<std::string_view, 13> kNames = {"",
+                                                     "NodeError",
+                                                     "InvalidUpdateError",
+                                                     "InvalidBranchError",
+                                                     "ReducerError",
+                                                     "InvalidGraphError",
+                                                     "EmptyInputError",
+                                                     "GraphRecursionError",
+                                                     "GraphDrained",
+                                                     "ParentCommand",
+                                                     "NodeTimeoutError",
+                                                     "StepTimeoutError",
+                                                     "RunCancelled"};
 
 }  // namespace
 

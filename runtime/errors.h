@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+
 #include "weir/export.h"
 
 namespace weir {
@@ -16,19 +17,19 @@ inline namespace v0 {
 //
 // Source: the names are those of LangGraph's errors.
 enum class ErrorKind {
-  kNone,               // OK, or a Status that is not weir's.
-  kNodeError,          // A node failed; the code is the node's own, or Unknown.
-  kInvalidUpdate,      // InvalidArgument: a write or a node result is refused.
-  kInvalidBranch,      // InvalidArgument: a router's answer leads nowhere.
-  kReducerError,       // A reducer failed or threw; its code, or Unknown.
-  kInvalidGraph,       // InvalidArgument: the graph does not compile.
-  kEmptyInput,         // InvalidArgument: nothing to run.
-  kGraphRecursion,     // ResourceExhausted: the recursion limit is reached.
-  kGraphDrained,       // Cancelled: stopped at a barrier as asked.
-  kParentCommand,      // FailedPrecondition: a command for a parent at the root.
-  kNodeTimeout,        // DeadlineExceeded: one attempt of a node took too long.
-  kStepTimeout,        // DeadlineExceeded: one superstep took too long.
-  kCancelled,          // Cancelled: the run was stopped from outside.
+  kNone,            // OK, or a Status that is not weir's.
+  kNodeError,       // A node failed; the code is the node's own, or Unknown.
+  kInvalidUpdate,   // InvalidArgument: a write or a node result is refused.
+  kInvalidBranch,   // InvalidArgument: a router's answer leads nowhere.
+  kReducerError,    // A reducer failed or threw; its code, or Unknown.
+  kInvalidGraph,    // InvalidArgument: the graph does not compile.
+  kEmptyInput,      // InvalidArgument: nothing to run.
+  kGraphRecursion,  // ResourceExhausted: the recursion limit is reached.
+  kGraphDrained,    // Cancelled: stopped at a barrier as asked.
+  kParentCommand,   // FailedPrecondition: a command for a parent at the root.
+  kNodeTimeout,     // DeadlineExceeded: one attempt of a node took too long.
+  kStepTimeout,     // DeadlineExceeded: one superstep took too long.
+  kCancelled,       // Cancelled: the run was stopped from outside.
 };
 
 // "NodeError", "InvalidUpdateError", ... ; "" for kNone.

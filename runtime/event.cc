@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "weir/channels/internal/json_text.h"
 #include "weir/runtime/errors.h"
 
@@ -105,8 +106,8 @@ struct AppendPayload {
     const absl::Status& status = error.status;
     const std::string_view kind = ErrorKindName(ErrorKindOf(status));
     JsonObject data(out);
-    data.Text("error",
-              kind.empty() ? absl::StatusCodeToString(status.code()) : std::string(kind));
+    data.Text("error", kind.empty() ? absl::StatusCodeToString(status.code())
+                                    : std::string(kind));
     data.Text("message", std::string(status.message()));
   }
   void operator()(const StateValues& state) const {
@@ -228,9 +229,8 @@ std::string Event::ToJson() const {
   {
     JsonObject data(&out);
     data.Number("step", step());
-    data.Text("timestamp",
-              absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", body_->time,
-                               absl::UTCTimeZone()));
+    data.Text("timestamp", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", body_->time,
+                                            absl::UTCTimeZone()));
     data.Text("type", std::visit(DebugType{}, payload()));
     std::visit(AppendPayload{data.Field("payload")}, payload());
   }

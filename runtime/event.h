@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/values.h"
 #include "weir/export.h"
 #include "weir/runtime/internal/ref.h"
@@ -26,7 +27,7 @@ enum StreamModes : uint32_t {
   kCustom = 1u << 2,       // What nodes emit.
   kTasks = 1u << 3,        // Starts and ends of tasks.
   kCheckpoints = 1u << 4,  // Each checkpoint, with the tasks that come next.
-  kDebug = 1u << 5,        // Tasks, checkpoints and warnings, with step and time.
+  kDebug = 1u << 5,  // Tasks, checkpoints and warnings, with step and time.
   // The metadata and error events of a run; every reader gets them.
   kControl = 1u << 31,
 };
@@ -89,7 +90,7 @@ struct CheckpointReached {
     std::string_view node;
   };
   std::string id;
-  std::string parent_id;  // Empty for the first.
+  std::string parent_id;    // Empty for the first.
   std::string_view source;  // "input" or "loop".
   int64_t step = 0;
   Values values;

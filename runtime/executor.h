@@ -7,6 +7,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+
 #include "weir/export.h"
 
 namespace weir {
@@ -42,8 +43,8 @@ class WEIR_EXPORT Executor {
   virtual int workers() const = 0;
 
   // Returns once `done` is notified. Executors without workers run jobs on the
-  // calling thread meanwhile, and so does any executor when this is called in one
-  // of its jobs. False if nothing is left that could notify it.
+  // calling thread meanwhile, and so does any executor when this is called in
+  // one of its jobs. False if nothing is left that could notify it.
   virtual bool RunUntil(const absl::Notification& done) = 0;
 
   // Whether every task should be posted by itself, even where running several
@@ -95,8 +96,8 @@ class WEIR_EXPORT InlineExecutor final : public Executor {
 };
 
 // SimExecutor: runs jobs on the thread that calls RunUntil(), in an order drawn
-// from a seed and in virtual time: when nothing is ready, time jumps to the next
-// timer. One seed gives one interleaving; many seeds explore many.
+// from a seed and in virtual time: when nothing is ready, time jumps to the
+// next timer. One seed gives one interleaving; many seeds explore many.
 //
 // Threads: thread-compatible: everything that posts to it must run in its jobs
 //          or on the thread that calls RunUntil().

@@ -3,7 +3,6 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "weir/runtime/internal/caller_executor.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/run_loop.h"
@@ -33,13 +32,10 @@ absl::StatusOr<Values> Graph::Invoke(Input input, RunOptions options) const {
       run->Work();
     }
   }
-  if (!run->done().HasBeenNotified() &&
-      !env->executor->RunUntil(run->done())) {
+  if (!run->done().HasBeenNotified() && !env->executor->RunUntil(run->done())) {
+    const absl::Status never_ends = run->NeverEndsError();
     run.release();  // Its nodes still wait; they may be completed later.
-    return absl::InternalError(absl::StrFormat(
-        "graph '%s' waits for something that never comes: nothing is left to "
-        "run, and a node has not ended",
-        compiled_->name));
+    return never_ends;
   }
   caller.RetireJobs();
   if (!run->status().ok()) return run->status();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+
 #include "weir/channels/values.h"
 #include "weir/export.h"
 #include "weir/runtime/run.h"

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/run_loop.h"
 #include "weir/runtime/internal/step_task.h"
@@ -29,8 +30,7 @@ const Value* NodeContext::ReadElsewhere(uint32_t channel,
 
 const Value* NodeContext::Find(std::string_view name) const {
   if (view_ == nullptr) return task_->FindByName(name);
-  const std::optional<uint32_t> channel =
-      task_->run->graph().FindChannel(name);
+  const std::optional<uint32_t> channel = task_->run->graph().FindChannel(name);
   if (!channel.has_value()) return task_->FindUnknown(name);
   return task_->reads(*channel) ? view_->Read(*channel) : nullptr;
 }
@@ -93,7 +93,8 @@ class CallState final : public RunListener {
     return Result();
   }
 
-  // Resumes `node` when the graph has ended. Touches nothing of this afterwards.
+  // Resumes `node` when the graph has ended. Touches nothing of this
+  // afterwards.
   void RunThen(std::coroutine_handle<> node) {
     node_ = node;
     const Ref<internal::Run> child = Start(this);
@@ -110,9 +111,8 @@ class CallState final : public RunListener {
 
  private:
   Ref<internal::Run> Start(RunListener* listener) {
-    child_ = Ref<internal::Run>::Adopt(
-        new internal::Run(graph_, task_->run->shared_env(), listener, task_,
-                          task_->NextCall()));
+    child_ = Ref<internal::Run>::Adopt(new internal::Run(
+        graph_, task_->run->shared_env(), listener, task_, task_->NextCall()));
     return child_;
   }
 
@@ -133,8 +133,8 @@ class SleepState {
       : task_(task), delay_(delay) {}
 
   void Then(std::coroutine_handle<> node) {
-    const Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
-        task_->run->executor(), [node] { node.resume(); }));
+    const Ref<TimedWait> wait = Ref<TimedWait>::Adopt(
+        new TimedWait(task_->run->executor(), [node] { node.resume(); }));
     wait_ = wait;
     wait->Arm(delay_, task_->stop_token());
   }
@@ -150,8 +150,8 @@ class SleepState {
 }  // namespace internal
 
 GraphCall NodeContext::Invoke(const Graph& graph, weir::Input input) const {
-  return GraphCall(std::make_unique<internal::CallState>(task_, graph,
-                                                         std::move(input)));
+  return GraphCall(
+      std::make_unique<internal::CallState>(task_, graph, std::move(input)));
 }
 
 GraphCall::GraphCall(std::unique_ptr<internal::CallState> state)

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/channel.h"
 #include "weir/channels/values.h"
 #include "weir/export.h"
@@ -41,7 +42,8 @@ class SleepCall;
 // reads its input, the state as it was when the superstep began: nobody writes
 // state while nodes run.
 //
-// Errors:   a channel that is empty, or not in the node's input schema, is found
+// Errors:   a channel that is empty, or not in the node's input schema, is
+// found
 //           as null. A handle of another graph is too, and fails the task.
 // Threads:  single-owner: of the task's body. Emit(), Heartbeat() and
 //           stop_token() may be called from any thread while the body lives.
@@ -81,8 +83,7 @@ class WEIR_EXPORT NodeContext {
   // Publishes a custom event at once. Never waits.
   void Emit(Value value) const;
   template <class T>
-    requires(!std::is_same_v<std::decay_t<T>, Value>)
-  void Emit(T&& value) const {
+  requires(!std::is_same_v<std::decay_t<T>, Value>) void Emit(T&& value) const {
     Emit(Value(std::forward<T>(value)));
   }
 
@@ -118,13 +119,14 @@ class WEIR_EXPORT NodeContext {
   const NodeFailure* failure() const;
 
   // Runs another graph on `input` as part of this task. Converts to
-  // absl::StatusOr<Values>, which runs it to its end on the calling worker; in a
-  // coroutine, `co_await` it, which holds no worker while the graph waits.
-  // A node that gets a ParentCommand status returns it, and has then returned
-  // the command.
+  // absl::StatusOr<Values>, which runs it to its end on the calling worker; in
+  // a coroutine, `co_await` it, which holds no worker while the graph waits. A
+  // node that gets a ParentCommand status returns it, and has then returned the
+  // command.
   GraphCall Invoke(const Graph& graph, weir::Input input) const;
 
-  // `co_await node.Sleep(d)`: OK after `d`, Cancelled when asked to stop before.
+  // `co_await node.Sleep(d)`: OK after `d`, Cancelled when asked to stop
+  // before.
   SleepCall Sleep(absl::Duration delay) const;
 
  private:
@@ -153,7 +155,8 @@ class WEIR_EXPORT GraphCall {
   GraphCall(GraphCall&&) noexcept;
   ~GraphCall();
 
-  operator absl::StatusOr<Values>() &&;  // NOLINT(google-explicit-constructor): see NodeContext::Invoke
+  // NOLINTNEXTLINE(google-explicit-constructor): see NodeContext::Invoke
+  operator absl::StatusOr<Values>() &&;
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> node);

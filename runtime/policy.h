@@ -10,15 +10,16 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/value.h"
 #include "weir/export.h"
 
 namespace weir {
 inline namespace v0 {
 
-// RetryPolicy: when a failed attempt of a node is followed by another, and after
-// what delay: min(max_interval, initial_interval * backoff_factor^(k-1)) after
-// the k-th failure, plus up to a second of jitter.
+// RetryPolicy: when a failed attempt of a node is followed by another, and
+// after what delay: min(max_interval, initial_interval * backoff_factor^(k-1))
+// after the k-th failure, plus up to a second of jitter.
 struct RetryPolicy {
   absl::Duration initial_interval = absl::Milliseconds(500);
   double backoff_factor = 2.0;
@@ -45,8 +46,8 @@ struct TimeoutPolicy {
   bool only_heartbeats = false;
 };
 
-// Cache: results of nodes by their input, shared by all graphs, runs and threads
-// that are given it.
+// Cache: results of nodes by their input, shared by all graphs, runs and
+// threads that are given it.
 //
 // Threads:  thread-safe.
 class WEIR_EXPORT Cache {

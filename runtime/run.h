@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/value.h"
 #include "weir/export.h"
 #include "weir/runtime/command.h"
@@ -38,7 +39,8 @@ class WEIR_EXPORT Input {
   // there is nothing to go on with.
   static Input Continue() { return Input(); }
 
-  Input(Update update) : Input(Values(std::move(update))) {}  // NOLINT(google-explicit-constructor): the usual input
+  // NOLINTNEXTLINE(google-explicit-constructor): the usual input
+  Input(Update update) : Input(Values(std::move(update))) {}
 
   bool is_continue() const { return kind_ == Kind::kContinue; }
   bool is_command() const { return kind_ == Kind::kCommand; }

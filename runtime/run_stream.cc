@@ -1,8 +1,10 @@
+#include "weir/runtime/internal/run_stream.h"
+
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+
 #include "weir/runtime/internal/new_id.h"
-#include "weir/runtime/internal/run_stream.h"
 
 namespace weir {
 inline namespace v0 {
@@ -26,9 +28,8 @@ std::shared_ptr<internal::RunEnv> MakeEnv(RunOptions options) {
 }
 
 Event ControlEvent(EventPayload payload) {
-  return Event(kControl,
-               internal::Ref<internal::EventBody>::Adopt(
-                   new internal::EventBody(std::move(payload))));
+  return Event(kControl, internal::Ref<internal::EventBody>::Adopt(
+                             new internal::EventBody(std::move(payload))));
 }
 
 }  // namespace
@@ -45,10 +46,10 @@ RunStream::Rep::Rep(std::shared_ptr<const internal::CompiledGraph> graph,
   run->MakeStoppable();
 }
 
-RunStream::Rep::~Rep() {
-  if (run->done().HasBeenNotified()) return;
+bool RunStream::Rep::Stop() {
+  if (run->done().HasBeenNotified()) return true;
   run->Cancel();
-  env->executor->RunUntil(run->done());
+  return env->executor->RunUntil(run->done());
 }
 
 void RunStream::Rep::AnnounceRun() {
@@ -90,15 +91,26 @@ void RunStream::Rep::RunEnded(internal::Run& ended) noexcept {
 
 RunStream::RunStream(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 RunStream::RunStream(RunStream&&) noexcept = default;
-RunStream& RunStream::operator=(RunStream&&) noexcept = default;
-RunStream::~RunStream() = default;
+
+RunStream& RunStream::operator=(RunStream&& other) noexcept {
+  const RunStream ended(std::move(*this));
+  rep_ = std::move(other.rep_);
+  return *this;
+}
+
+RunStream::~RunStream() {
+  // Else its nodes still wait; they may be completed later.
+  if (rep_ != nullptr && !rep_->Stop()) (void)rep_.release();
+}
 
 const Event* RunStream::Next() { return rep_->Next(); }
 
 absl::Status RunStream::status() const { return rep_->cursor.status(); }
 
 absl::StatusOr<Values> RunStream::Result() {
-  rep_->env->executor->RunUntil(rep_->run->done());
+  if (!rep_->env->executor->RunUntil(rep_->run->done())) {
+    return rep_->run->NeverEndsError();
+  }
   if (!rep_->run->status().ok()) return rep_->run->status();
   return rep_->run->Output();
 }

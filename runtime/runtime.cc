@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
+
 #include "weir/runtime/internal/new_id.h"
 #include "weir/runtime/internal/run_stream.h"
 
@@ -76,8 +77,8 @@ absl::StatusOr<RunStream> Runtime::Stream(const ThreadId& thread,
   options.executor = rep_->executor;
   options.thread_id = thread;
   options.run_id = rep_->new_id();
-  auto stream = std::make_unique<RunStream::Rep>(
-      std::move(graph), std::move(options), nullptr);
+  auto stream = std::make_unique<RunStream::Rep>(std::move(graph),
+                                                 std::move(options), nullptr);
   stream->AnnounceRun();
   stream->Start(std::move(input));
   return RunStream(std::move(stream));

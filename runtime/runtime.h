@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "weir/export.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/graph.h"
@@ -19,7 +20,8 @@ using ThreadId = std::string;
 
 // RuntimeOptions: every field has a default.
 struct RuntimeOptions {
-  // Null: the Runtime makes a TbbExecutor. Otherwise it must outlive the Runtime.
+  // Null: the Runtime makes a TbbExecutor. Otherwise it must outlive the
+  // Runtime.
   Executor* executor = nullptr;
   // Makes the ids of threads and runs; by default UUIDs of version 7. Must be
   // safe to call from several threads at once.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/compiled_graph.h"
 
@@ -165,8 +166,7 @@ class Compiler {
   // The node that `what` leads to, kToEnd, or kToUnknown with a mistake noted.
   uint32_t Destination(const NodeRef& ref, const std::string& what);
   std::optional<std::vector<uint32_t>> Destinations(
-      const std::optional<std::vector<NodeRef>>& refs,
-      const std::string& what);
+      const std::optional<std::vector<NodeRef>>& refs, const std::string& what);
 
   const CompileOptions& options_;
   const std::shared_ptr<CompiledGraph> graph_;
@@ -189,9 +189,10 @@ void Compiler::AddChannels(const std::vector<BuiltChannel>& channels) {
           "channel '%s': names that begin with '__' are reserved; rename it",
           channel.name));
     } else if (!graph_->channel_index.try_emplace(channel.name, index).second) {
-      Mistake(absl::StrFormat("channel '%s' is added twice; remove or rename "
-                              "one",
-                              channel.name));
+      Mistake(
+          absl::StrFormat("channel '%s' is added twice; remove or rename "
+                          "one",
+                          channel.name));
     }
     if (channel.kind == nullptr) {
       Mistake(absl::StrFormat("channel '%s' has no kind", channel.name));
@@ -210,16 +211,18 @@ std::optional<uint32_t> Compiler::FindChannel(const ChannelRef& ref,
                                               const std::string& where) {
   if (ref.schema() == graph_->schema) return ref.index();
   if (ref.schema() != 0) {
-    Mistake(absl::StrFormat("%s names a channel handle of another graph; use "
-                            "this builder's handles",
-                            where));
+    Mistake(
+        absl::StrFormat("%s names a channel handle of another graph; use "
+                        "this builder's handles",
+                        where));
     return std::nullopt;
   }
   auto it = graph_->channel_index.find(ref.name());
   if (it != graph_->channel_index.end()) return it->second;
-  Mistake(absl::StrFormat("%s names channel '%s', which does not exist; add it "
-                          "or correct the name",
-                          where, ref.name()));
+  Mistake(
+      absl::StrFormat("%s names channel '%s', which does not exist; add it "
+                      "or correct the name",
+                      where, ref.name()));
   return std::nullopt;
 }
 
@@ -234,10 +237,11 @@ std::vector<bool> Compiler::Select(const std::vector<ChannelRef>& refs,
   return selected;
 }
 
-void Compiler::SetSchemas(const std::optional<std::vector<ChannelRef>>& input,
-                          const std::optional<std::vector<ChannelRef>>& output) {
-  graph_->in_input = input.has_value() ? Select(*input, "the input schema")
-                                       : graph_->in_state;
+void Compiler::SetSchemas(
+    const std::optional<std::vector<ChannelRef>>& input,
+    const std::optional<std::vector<ChannelRef>>& output) {
+  graph_->in_input =
+      input.has_value() ? Select(*input, "the input schema") : graph_->in_state;
   graph_->in_output = output.has_value() ? Select(*output, "the output schema")
                                          : graph_->in_state;
 }
@@ -260,8 +264,8 @@ void Compiler::AddNodes(const std::vector<BuiltNode>& nodes) {
     graph_->node_of_ordinal[order[index]] = index;
     const std::string& name = built.name;
     if (name.empty()) {
-      Mistake(absl::StrFormat("node %d has no name; give it one",
-                              order[index]));
+      Mistake(
+          absl::StrFormat("node %d has no name; give it one", order[index]));
     } else if (IsReserved(name)) {
       Mistake(absl::StrFormat(
           "node '%s': names that begin with '__' are reserved; rename it",
@@ -291,8 +295,9 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
   node.defer = built.options.defer;
   node.triggers.push_back("branch:to:" + built.name);
   if (built.options.input.has_value()) {
-    node.readable = Select(*built.options.input,
-                           absl::StrFormat("the input of node '%s'", built.name));
+    node.readable =
+        Select(*built.options.input,
+               absl::StrFormat("the input of node '%s'", built.name));
   }
   if (node.graph != nullptr) ShareChannels(built, node);
   CheckPolicies(absl::StrFormat("node '%s'", built.name), built.options.retry,
@@ -301,7 +306,8 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
   const NodeOptions& own = built.options;
   auto policies = std::make_shared<internal::NodePolicies>();
   policies->retry = own.retry.empty() ? options_.retry : own.retry;
-  const auto& timeout = own.timeout.has_value() ? own.timeout : options_.timeout;
+  const auto& timeout =
+      own.timeout.has_value() ? own.timeout : options_.timeout;
   if (timeout.has_value()) policies->timeout = *timeout;
   policies->cache = own.cache.has_value() ? own.cache : options_.cache;
   const auto& handler = own.error_handler.has_value() ? own.error_handler
@@ -323,15 +329,17 @@ void Compiler::CheckPolicies(const std::string& where,
                              const std::optional<TimeoutPolicy>& timeout) {
   for (const RetryPolicy& retry : retries) {
     if (retry.max_attempts < 1) {
-      Mistake(absl::StrFormat("%s: RetryPolicy::max_attempts is %d; it counts "
-                              "the first attempt, so it is at least 1",
-                              where, retry.max_attempts));
+      Mistake(
+          absl::StrFormat("%s: RetryPolicy::max_attempts is %d; it counts "
+                          "the first attempt, so it is at least 1",
+                          where, retry.max_attempts));
     }
     if (retry.backoff_factor < 1 ||
         retry.initial_interval < absl::ZeroDuration()) {
-      Mistake(absl::StrFormat("%s: a retry's interval must not be negative nor "
-                              "its backoff_factor below 1",
-                              where));
+      Mistake(
+          absl::StrFormat("%s: a retry's interval must not be negative nor "
+                          "its backoff_factor below 1",
+                          where));
     }
   }
   if (timeout.has_value() &&
@@ -378,9 +386,10 @@ CompiledNode* Compiler::Source(const NodeRef& ref, const std::string& what) {
     return nullptr;
   }
   if (node == kToUnknown) {
-    Mistake(absl::StrFormat("%s leaves '%s', which is no node; add it or "
-                            "correct the name",
-                            what, NameOf(ref)));
+    Mistake(
+        absl::StrFormat("%s leaves '%s', which is no node; add it or "
+                        "correct the name",
+                        what, NameOf(ref)));
     return nullptr;
   }
   return &graph_->nodes[node];
@@ -394,9 +403,10 @@ uint32_t Compiler::Destination(const NodeRef& ref, const std::string& what) {
   }
   const uint32_t node = graph_->Resolve(ref);
   if (node == kToUnknown) {
-    Mistake(absl::StrFormat("%s leads to '%s', which is no node; add it or "
-                            "correct the name",
-                            what, NameOf(ref)));
+    Mistake(
+        absl::StrFormat("%s leads to '%s', which is no node; add it or "
+                        "correct the name",
+                        what, NameOf(ref)));
   }
   return node;
 }
@@ -414,8 +424,8 @@ std::optional<std::vector<uint32_t>> Compiler::Destinations(
 
 void Compiler::AddEdges(const std::vector<BuiltEdge>& edges) {
   for (const BuiltEdge& edge : edges) {
-    const std::string what = absl::StrFormat("edge '%s' -> '%s'",
-                                             NameOf(edge.from), NameOf(edge.to));
+    const std::string what = absl::StrFormat(
+        "edge '%s' -> '%s'", NameOf(edge.from), NameOf(edge.to));
     CompiledNode* from = Source(edge.from, what);
     const uint32_t to = Destination(edge.to, what);
     if (from == nullptr) continue;
@@ -436,11 +446,11 @@ void Compiler::AddJoins(const std::vector<BuiltJoin>& joins) {
   for (const BuiltJoin& join : joins) {
     std::set<std::string> sources;
     for (const NodeRef& ref : join.from) sources.insert(NameOf(ref));
-    const std::string name = absl::StrCat(
-        "join:", absl::StrJoin(sources, "+"), ":", NameOf(join.to));
-    const std::string what = absl::StrFormat("join of '%s' -> '%s'",
-                                             absl::StrJoin(sources, "', '"),
-                                             NameOf(join.to));
+    const std::string name = absl::StrCat("join:", absl::StrJoin(sources, "+"),
+                                          ":", NameOf(join.to));
+    const std::string what =
+        absl::StrFormat("join of '%s' -> '%s'", absl::StrJoin(sources, "', '"),
+                        NameOf(join.to));
     if (sources.empty()) {
       Mistake(absl::StrFormat("join -> '%s' has no sources; name at least one",
                               NameOf(join.to)));
@@ -449,9 +459,10 @@ void Compiler::AddJoins(const std::vector<BuiltJoin>& joins) {
     std::vector<CompiledNode*> from;
     for (const std::string& source : sources) {
       if (source == kStart) {
-        Mistake(absl::StrFormat("%s: %s cannot be joined; it runs once, before "
-                                "all nodes",
-                                what, std::string(kStart)));
+        Mistake(
+            absl::StrFormat("%s: %s cannot be joined; it runs once, before "
+                            "all nodes",
+                            what, std::string(kStart)));
         continue;
       }
       from.push_back(Source(source, what));
@@ -495,9 +506,10 @@ void Compiler::AddBranches(const std::vector<BuiltBranch>& branches) {
     }
     for (const CompiledBranch& other : from->branches) {
       if (other.name == branch.name) {
-        Mistake(absl::StrFormat("node '%s' has two branches named '%s'; name "
-                                "one otherwise",
-                                from->name, branch.name));
+        Mistake(
+            absl::StrFormat("node '%s' has two branches named '%s'; name "
+                            "one otherwise",
+                            from->name, branch.name));
       }
     }
     from->branches.push_back(std::move(branch));

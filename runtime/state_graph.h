@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "weir/channels/channel.h"
 #include "weir/export.h"
 #include "weir/runtime/command.h"
@@ -26,10 +27,13 @@ inline namespace v0 {
 class ChannelRef {
  public:
   template <class T, class W>
-  ChannelRef(const Channel<T, W>& channel)  // NOLINT(google-explicit-constructor): a reference to either
+  // NOLINTNEXTLINE(google-explicit-constructor): a reference to either
+  ChannelRef(const Channel<T, W>& channel)
       : index_(channel.index()), schema_(channel.schema()) {}
-  ChannelRef(std::string name) : name_(std::move(name)) {}  // NOLINT(google-explicit-constructor): as above
-  ChannelRef(const char* name) : name_(name) {}             // NOLINT(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  ChannelRef(std::string name) : name_(std::move(name)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): implicit by design
+  ChannelRef(const char* name) : name_(name) {}
 
   uint32_t index() const { return index_; }
   uint32_t schema() const { return schema_; }  // 0: by name.
@@ -42,13 +46,14 @@ class ChannelRef {
 };
 
 // ErrorHandler: runs in place of a node that has finally failed, in the same
-// superstep and on the same input; NodeContext::failure() says what happened. It
-// returns what a node returns. The failed node's edges do not fire.
+// superstep and on the same input; NodeContext::failure() says what happened.
+// It returns what a node returns. The failed node's edges do not fire.
 class ErrorHandler {
  public:
   template <class F>
-    requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F>
-  ErrorHandler(F body)  // NOLINT(google-explicit-constructor): a function is one
+  requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F>
+  // NOLINTNEXTLINE(google-explicit-constructor): a function is one
+  ErrorHandler(F body)
       : body_(std::make_shared<internal::NodeBody>(
             internal::MakeNodeBody(std::move(body)))) {}
 
@@ -135,32 +140,33 @@ class WEIR_EXPORT StateGraph {
             schema()};
   }
   // Adds a channel that is not in the state: any node may write it, only nodes
-  // that list it in NodeOptions::input read it, and Invoke() does not return it.
+  // that list it in NodeOptions::input read it, and Invoke() does not return
+  // it.
   template <class T, class W>
   Channel<T, W> AddPrivateChannel(std::string name, ChannelDef<T, W> def) {
     return {AddChannelKind(std::move(name), std::move(def.kind), true),
             schema()};
   }
-  // The channels that a run's input may set, and those that Invoke() returns; by
-  // default all of the state.
+  // The channels that a run's input may set, and those that Invoke() returns;
+  // by default all of the state.
   void SetInput(std::vector<ChannelRef> channels);
   void SetOutput(std::vector<ChannelRef> channels);
 
   // Adds a node. `body` is called by several runs at once and is one of
-  //   R body(NodeContext&)                 a function; R: see NodeResult, or void
-  //   Task<R> body(NodeContext&)           a coroutine
-  //   void body(NodeContext&, Completion)  a callback: ends when `Completion` is
+  //   R body(NodeContext&)                 a function; R: see NodeResult, or
+  //   void Task<R> body(NodeContext&)           a coroutine void
+  //   body(NodeContext&, Completion)  a callback: ends when `Completion` is
   //                                        called, from any thread
   template <class F>
-    requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F>
-  NodeId AddNode(std::string name, F body, NodeOptions options = {}) {
+  requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F> NodeId
+  AddNode(std::string name, F body, NodeOptions options = {}) {
     return AddNodeBody(std::move(name),
                        std::make_shared<internal::NodeBody>(
                            internal::MakeNodeBody(std::move(body))),
                        std::move(options));
   }
-  // Adds a graph as a node. Channels are shared by name: its input is the node's
-  // input, and its output is the node's update.
+  // Adds a graph as a node. Channels are shared by name: its input is the
+  // node's input, and its output is the node's update.
   NodeId AddNode(std::string name, const Graph& graph,
                  NodeOptions options = {});
 
@@ -173,7 +179,7 @@ class WEIR_EXPORT StateGraph {
   // next: it sees the state with this task's writes, and returns anything that
   // converts to Route.
   template <class F>
-    requires std::is_invocable_v<const F&, NodeContext&>
+  requires std::is_invocable_v<const F&, NodeContext&>
   void AddConditionalEdges(NodeRef from, F router, BranchOptions options = {}) {
     AddBranch(std::move(from), internal::MakeRouterBody(std::move(router)),
               std::move(options));
@@ -184,7 +190,8 @@ class WEIR_EXPORT StateGraph {
   // Checks the graph and makes it ready to run. InvalidArgument, of kind
   // InvalidGraphError, lists every mistake. The builder may be changed and
   // compiled again.
-  [[nodiscard]] absl::StatusOr<Graph> Compile(CompileOptions options = {}) const;
+  [[nodiscard]] absl::StatusOr<Graph> Compile(
+      CompileOptions options = {}) const;
 
  private:
   uint32_t schema() const;

@@ -11,10 +11,11 @@ inline namespace v0 {
 
 // Task<T>: a coroutine that gives a T. It starts when it is awaited and resumes
 // whoever awaits it when it is done. A node that is a coroutine returns
-// Task<NodeResult> (or Task of anything that converts to it) and holds no worker
-// while it waits.
+// Task<NodeResult> (or Task of anything that converts to it) and holds no
+// worker while it waits.
 //
-//   builder.AddNode("ask", [](weir::NodeContext& node) -> weir::Task<weir::NodeResult> {
+//   builder.AddNode("ask", [](weir::NodeContext& node) ->
+//   weir::Task<weir::NodeResult> {
 //     absl::Status slept = co_await node.Sleep(absl::Seconds(1));
 //     if (!slept.ok()) co_return slept;
 //     co_return weir::Update(...);
@@ -23,7 +24,8 @@ inline namespace v0 {
 // Errors:   an exception that leaves the coroutine is thrown where it is
 //           awaited; in a node it becomes the node's error.
 // Threads:  single-owner.
-// Lifetime: destroying a Task destroys the coroutine, which must not be running.
+// Lifetime: destroying a Task destroys the coroutine, which must not be
+// running.
 //           A lambda's captures live in the lambda, not in the coroutine: a
 //           node's lambda is kept by its graph.
 template <class T>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+
 #include "weir/channels/channel_set.h"
 #include "weir/channels/values.h"
 #include "weir/runtime/internal/node_body.h"
@@ -64,13 +65,13 @@ struct CompiledGraph;
 
 struct CompiledNode {
   std::string name;
-  std::shared_ptr<const NodeBody> body;        // Or a graph; the start has none.
+  std::shared_ptr<const NodeBody> body;  // Or a graph; the start has none.
   std::shared_ptr<const CompiledGraph> graph;
   std::vector<SharedChannel> graph_input;
   std::vector<SharedChannel> graph_output;
 
-  std::vector<uint32_t> edges;       // Sorted node indices.
-  std::vector<JoinSource> joins;     // That this node is a source of.
+  std::vector<uint32_t> edges;    // Sorted node indices.
+  std::vector<JoinSource> joins;  // That this node is a source of.
   std::vector<CompiledBranch> branches;
 
   std::vector<uint32_t> led_by_joins;  // Joins whose target this is.
@@ -81,7 +82,7 @@ struct CompiledNode {
   // Null for a node with none, which most are.
   std::shared_ptr<const NodePolicies> policies;
   std::optional<std::vector<uint32_t>> destinations;  // Of its commands.
-  std::vector<std::string> triggers;  // For events; sorted.
+  std::vector<std::string> triggers;                  // For events; sorted.
 };
 
 struct CompiledGraph {
@@ -107,8 +108,8 @@ struct CompiledGraph {
   bool strict = false;
 
   std::optional<uint32_t> FindChannel(std::string_view channel) const {
-    auto it = channel_index.find(
-        absl::string_view(channel.data(), channel.size()));
+    auto it =
+        channel_index.find(absl::string_view(channel.data(), channel.size()));
     if (it == channel_index.end()) return std::nullopt;
     return it->second;
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+
 #include "weir/runtime/command.h"
 #include "weir/runtime/node.h"
 #include "weir/runtime/task.h"
@@ -58,9 +59,7 @@ Detached Drive(Task<R> task, Completion done) {
     result = NodeResult(CurrentException());
   }
   // The coroutine and what it holds are gone before the run goes on.
-  {
-    Task<R> ended = std::move(task);
-  }
+  { Task<R> ended = std::move(task); }
   done(std::move(result));
 }
 
@@ -68,7 +67,8 @@ template <class F>
 inline constexpr bool kIsCallbackNode =
     std::is_invocable_v<const F&, NodeContext&, Completion>;
 template <class F>
-inline constexpr bool kIsFunctionNode = std::is_invocable_v<const F&, NodeContext&>;
+inline constexpr bool kIsFunctionNode =
+    std::is_invocable_v<const F&, NodeContext&>;
 
 template <class F>
 NodeBody MakeNodeBody(F body) {

@@ -50,9 +50,10 @@ class Ref {
   }
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   template <class U>
-    requires std::is_convertible_v<U*, T*>
-  Ref(Ref<U> other) noexcept  // NOLINT(google-explicit-constructor): as a pointer converts
-      : object_(other.release()) {}
+  requires std::is_convertible_v<U*, T*>
+  // NOLINTNEXTLINE(google-explicit-constructor): as a pointer converts
+  Ref(Ref<U> other)
+  noexcept : object_(other.release()) {}
   Ref& operator=(Ref other) noexcept {
     std::swap(object_, other.object_);
     return *this;

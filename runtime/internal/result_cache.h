@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+
 #include "weir/runtime/internal/step_task.h"
 #include "weir/runtime/policy.h"
 

@@ -14,9 +14,9 @@
 // end, is alone with the run's state, and carries on: barrier, plan, next
 // superstep. Nobody waits for anybody.
 //
-// A task whose body waits (a coroutine, a callback, a graph inside, a retry) has
-// not ended when Execute() returns. Whatever completes it posts a job that ends
-// it and goes on in the same way.
+// A task whose body waits (a coroutine, a callback, a graph inside, a retry)
+// has not ended when Execute() returns. Whatever completes it posts a job that
+// ends it and goes on in the same way.
 //
 // The state is written between the last task of one superstep and the first of
 // the next, by one worker; tasks only read it. unfinished_ orders the tasks
@@ -30,6 +30,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/task_id.h"
 
@@ -109,6 +110,13 @@ absl::Status Run::CancelledError() const {
                                    graph_->name, step_));
 }
 
+absl::Status Run::NeverEndsError() const {
+  return absl::InternalError(absl::StrFormat(
+      "graph '%s' waits for something that never comes: nothing is left to "
+      "run, and a node has not ended",
+      graph_->name));
+}
+
 void Run::Begin(Input input) {
   if (absl::Status s = PlanStart(std::move(input)); !s.ok()) {
     End(std::move(s));
@@ -119,13 +127,12 @@ void Run::Begin(Input input) {
 
 absl::Status Run::PlanStart(Input input) {
   if (limit() < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("recursion_limit is %d; it must be at least 1", limit()));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "recursion_limit is %d; it must be at least 1", limit()));
   }
   Command& command = input.command();
   if (input.is_continue()) {
-    return MakeError(ErrorKind::kEmptyInput,
-                     absl::StatusCode::kInvalidArgument,
+    return MakeError(ErrorKind::kEmptyInput, absl::StatusCode::kInvalidArgument,
                      absl::StrFormat("graph '%s' got no input and has no "
                                      "checkpoint to go on from; give it an "
                                      "Input::Values, which may be empty",
@@ -143,8 +150,7 @@ absl::Status Run::PlanStart(Input input) {
                                        refused.ToJson(), refused.type_name()));
     }
     for (Write& write : UpdateAccess::writes(command.update)) {
-      if (const std::string* name =
-              UpdateAccess::name(command.update, write)) {
+      if (const std::string* name = UpdateAccess::name(command.update, write)) {
         const std::optional<uint32_t> channel = graph_->FindChannel(*name);
         if (!channel.has_value()) continue;
         write = Write(std::move(write.value), *channel, graph_->schema,
@@ -181,7 +187,8 @@ absl::Status Run::PlanStart(Input input) {
 void Run::ReserveTasks(size_t n) {
   if (n <= task_capacity_) return;
   // Nothing of the last superstep is needed any more, so nothing is moved.
-  task_capacity_ = static_cast<uint32_t>(std::max(n, size_t{2} * task_capacity_));
+  task_capacity_ =
+      static_cast<uint32_t>(std::max(n, size_t{2} * task_capacity_));
   tasks_ = std::make_unique<StepTask[]>(task_capacity_);
 }
 
@@ -280,10 +287,10 @@ void Run::Open() {
 void Run::Invite() {
   Executor& on = executor();
   const int bound = env_->options.max_concurrency;
-  uint32_t useful = on.picks_order()
-                        ? task_count_
-                        : std::min(task_count_ - 1,
-                                   static_cast<uint32_t>(on.workers() - 1));
+  uint32_t useful =
+      on.picks_order()
+          ? task_count_
+          : std::min(task_count_ - 1, static_cast<uint32_t>(on.workers() - 1));
   if (bound > 0) useful = std::min(useful, static_cast<uint32_t>(bound));
   while (invited_.load(std::memory_order_relaxed) < useful) {
     invited_.fetch_add(1, std::memory_order_relaxed);
@@ -323,9 +330,8 @@ void Run::ResumeTask(uint32_t task) {
 }
 
 void Run::PostResume(uint32_t task) {
-  executor().Post([self = Ref<Run>::Share(this), task] {
-    self->ResumeTask(task);
-  });
+  executor().Post(
+      [self = Ref<Run>::Share(this), task] { self->ResumeTask(task); });
 }
 
 // The superstep's last task has ended. True if the next one has tasks to claim.
@@ -379,7 +385,8 @@ bool Run::Barrier() {
 absl::Status Run::StepFailure() {
   bool timed_out = false;
   if (env_->options.step_timeout < absl::InfiniteDuration()) {
-    // A timer past cancelling has stopped the nodes, or will stop the next ones.
+    // A timer past cancelling has stopped the nodes, or will stop the next
+    // ones.
     timed_out = !executor().Cancel(step_timer_) ||
                 executor().Now() - step_began_ > env_->options.step_timeout;
   }
@@ -490,12 +497,11 @@ absl::Status Run::WriteRefused(const Write& write,
   const ErrorKind kind = why.code() == absl::StatusCode::kInvalidArgument
                              ? ErrorKind::kInvalidUpdate
                              : ErrorKind::kReducerError;
-  return Annotate(
-      why, kind,
-      absl::StrFormat("channel '%s' %s (written in step %d by %s)",
-                      graph_->channels[write.channel].name,
-                      std::string(why.message()), step_,
-                      absl::StrJoin(writers, ", ")));
+  return Annotate(why, kind,
+                  absl::StrFormat("channel '%s' %s (written in step %d by %s)",
+                                  graph_->channels[write.channel].name,
+                                  std::string(why.message()), step_,
+                                  absl::StrJoin(writers, ", ")));
 }
 
 void Run::End(absl::Status status) {
@@ -526,8 +532,8 @@ uint32_t Run::Claim(uint32_t* first) {
   while (left > 0) {
     uint32_t n = 1;
     if (!bounded() && !executor().picks_order()) {
-      n = std::clamp(left / static_cast<uint32_t>(2 * executor().workers()),
-                     1u, kMaxClaim);
+      n = std::clamp(left / static_cast<uint32_t>(2 * executor().workers()), 1u,
+                     kMaxClaim);
     }
     if (unclaimed_.compare_exchange_weak(left, left - n,
                                          std::memory_order_acquire,
@@ -540,8 +546,9 @@ uint32_t Run::Claim(uint32_t* first) {
   return 0;
 }
 
-// Takes one of max_concurrency places. Never more than there are, not even for a
-// moment: whoever is refused may rely on those that have begun to claim the rest.
+// Takes one of max_concurrency places. Never more than there are, not even for
+// a moment: whoever is refused may rely on those that have begun to claim the
+// rest.
 bool Run::TakePlace() {
   int begun = begun_.load(std::memory_order_relaxed);
   while (begun < env_->options.max_concurrency) {
@@ -572,7 +579,8 @@ void Run::Warn(const std::string& text) {
     body->ns = ns_;
     body->step = step_;
     body->time = executor().Now();
-    env_->log->Publish(kDebug, Event(kDebug, Ref<const EventBody>(std::move(body))));
+    env_->log->Publish(kDebug,
+                       Event(kDebug, Ref<const EventBody>(std::move(body))));
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
+
 #include "weir/channels/channel_set.h"
 #include "weir/channels/values.h"
 #include "weir/runtime/event.h"
@@ -37,15 +38,16 @@ struct RunEnv {
 };
 
 // Run: one execution of a compiled graph: a state machine that workers carry on
-// and that holds none of them while its tasks wait. The essay is in run_loop.cc.
+// and that holds none of them while its tasks wait. The essay is in
+// run_loop.cc.
 //
 // Threads:  Begin() once; the loop then owns everything but what is marked
 //           below. Results may be read once the listener was told.
 // Lifetime: reference-counted: by its starter and by each job of it.
 class Run final : public RefCounted<Run> {
  public:
-  // `listener` may be null, and must live until it is told. `parent` is the task
-  // that runs this graph inside its own, as its `call`-th, or null.
+  // `listener` may be null, and must live until it is told. `parent` is the
+  // task that runs this graph inside its own, as its `call`-th, or null.
   Run(std::shared_ptr<const CompiledGraph> graph, std::shared_ptr<RunEnv> env,
       RunListener* listener, StepTask* parent, int call = 0);
   ~Run();
@@ -67,6 +69,8 @@ class Run final : public RefCounted<Run> {
   // Notified after the listener was told.
   const absl::Notification& done() const { return done_; }
   const absl::Status& status() const { return status_; }
+  // For a run whose executor has nothing left that could end it.
+  absl::Status NeverEndsError() const;
   // The output channels; empty if nothing was written to one.
   Values Output() const;
   // Of a run whose status is a ParentCommand.
@@ -92,8 +96,8 @@ class Run final : public RefCounted<Run> {
 
   // The result of the start's task: the input, or the command given as input.
   NodeResult& start() { return start_; }
-  // Carries on with a task that completed elsewhere or is due again; on a worker
-  // of its own.
+  // Carries on with a task that completed elsewhere or is due again; on a
+  // worker of its own.
   void ResumeTask(uint32_t task);
   void PostResume(uint32_t task);
   // A task has failed; siblings may have to be stopped.
@@ -164,7 +168,7 @@ class Run final : public RefCounted<Run> {
   uint32_t task_capacity_ = 0;
   uint32_t task_count_ = 0;
   NodeResult start_;
-  int64_t step_ = 0;  // 0 is the start's.
+  int64_t step_ = 0;       // 0 is the start's.
   absl::Time step_began_;  // Set if there is a step timeout.
   Executor::TimerId step_timer_ = 0;
   bool wrote_shown_ = false;   // In this superstep.
@@ -174,9 +178,10 @@ class Run final : public RefCounted<Run> {
   absl::Notification done_;
 
   // Tasks of the superstep that no worker has claimed. StartStep() stores it
-  // after the tasks are planned (release); a successful claim reads it (acquire)
-  // and so sees the tasks. A claim that succeeds is of the current superstep,
-  // whatever the claimer thought: it is only above zero while tasks wait.
+  // after the tasks are planned (release); a successful claim reads it
+  // (acquire) and so sees the tasks. A claim that succeeds is of the current
+  // superstep, whatever the claimer thought: it is only above zero while tasks
+  // wait.
   std::atomic<uint32_t> unclaimed_{0};
   // Tasks of the superstep that have not ended. Each worker takes off what it
   // ended (acq_rel); the one that reaches zero sees all that the tasks did.

@@ -17,7 +17,9 @@ struct RunStream::Rep final : internal::RunListener {
   // `owned` is the options' executor, if the stream is to keep it.
   Rep(std::shared_ptr<const internal::CompiledGraph> graph, RunOptions options,
       std::unique_ptr<Executor> owned);
-  ~Rep();
+
+  // Ends the run, unless it can never end: false then.
+  bool Stop();
 
   // Publishes the run's metadata, and later its failure, as events.
   void AnnounceRun();

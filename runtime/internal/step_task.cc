@@ -5,6 +5,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_format.h"
+
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/result_cache.h"
 #include "weir/runtime/internal/run_loop.h"
@@ -116,10 +117,10 @@ const Value* RouterView::Read(uint32_t channel) {
     absl::StatusOr<bool> changed =
         info.kind->Apply(state, write.value, write.overwrite != 0);
     if (!changed.ok()) {
-      task->read_error_ = Annotate(
-          changed.status(), RefusalKind(changed.status()),
-          absl::StrFormat("channel '%s' %s", info.name,
-                          std::string(changed.status().message())));
+      task->read_error_ =
+          Annotate(changed.status(), RefusalKind(changed.status()),
+                   absl::StrFormat("channel '%s' %s", info.name,
+                                   std::string(changed.status().message())));
       return nullptr;
     }
     ++state.writes;
@@ -367,8 +368,8 @@ absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
   }
   const std::optional<uint32_t> channel = graph.FindChannel(*name);
   if (!channel.has_value() && name->starts_with("__")) {
-    return InvalidUpdate(absl::StrFormat(
-        "wrote '%s', which is reserved for the engine", *name));
+    return InvalidUpdate(
+        absl::StrFormat("wrote '%s', which is reserved for the engine", *name));
   }
   return channel;
 }
@@ -402,8 +403,7 @@ absl::Status StepTask::TakeGoto(Target& target) {
   if (to == kToUnknown ||
       (graph.strict && !IsDeclared(to, node->destinations))) {
     const std::string text = absl::StrFormat(
-        "node '%s' goes to '%s', which is %s", node->name,
-        target.node().name(),
+        "node '%s' goes to '%s', which is %s", node->name, target.node().name(),
         to == kToUnknown ? "no node of this graph"
                          : "not among its declared destinations");
     if (graph.strict) return InvalidUpdate(text);
@@ -458,9 +458,8 @@ absl::StatusOr<Value> StepTask::StateOf(Update update) {
     }
     const uint32_t channel = **found;
     const ChannelKind& kind = *graph.channels[channel].kind;
-    auto at = std::find_if(states.begin(), states.end(), [=](const auto& s) {
-      return s.first == channel;
-    });
+    auto at = std::find_if(states.begin(), states.end(),
+                           [=](const auto& s) { return s.first == channel; });
     if (at == states.end()) {
       at = states.emplace(at, channel, ChannelState());
       kind.Init(at->second);
@@ -516,11 +515,12 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
   auto refuse = [&](const Target& target, std::string_view why) {
     const NodeRef& ref = target.node();
     std::string answer = ref.name();
-    if (ref.id().schema() != 0) answer = absl::StrFormat("node %d", ref.id().ordinal());
-    return MakeError(
-        ErrorKind::kInvalidBranch, absl::StatusCode::kInvalidArgument,
-        absl::StrFormat("router '%s' answered '%s', which is %s", branch.name,
-                        answer, why));
+    if (ref.id().schema() != 0)
+      answer = absl::StrFormat("node %d", ref.id().ordinal());
+    return MakeError(ErrorKind::kInvalidBranch,
+                     absl::StatusCode::kInvalidArgument,
+                     absl::StrFormat("router '%s' answered '%s', which is %s",
+                                     branch.name, answer, why));
   };
   for (Target& target : route.targets()) {
     uint32_t to;
@@ -533,7 +533,8 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
       }
     } else {
       const NodeRef& ref = target.node();
-      const uint32_t by_id = ref.id().schema() != 0 ? graph.Resolve(ref) : kToUnknown;
+      const uint32_t by_id =
+          ref.id().schema() != 0 ? graph.Resolve(ref) : kToUnknown;
       auto it = branch.path_map.find(
           by_id == kToUnknown ? ref.name() : graph.nodes[by_id].name);
       if (it == branch.path_map.end()) {
@@ -577,10 +578,10 @@ bool StepTask::Fail(absl::Status failure) {
       return Start();
     }
   }
-  status = Annotate(failure, ErrorKind::kNodeError,
-                    absl::StrFormat("node '%s' failed in step %d: %s",
-                                    node->name, run->step(),
-                                    std::string(failure.message())));
+  status =
+      Annotate(failure, ErrorKind::kNodeError,
+               absl::StrFormat("node '%s' failed in step %d: %s", node->name,
+                               run->step(), std::string(failure.message())));
   PublishEnd(failure);
   run->TaskFailed();
   return true;
@@ -624,7 +625,8 @@ void StepTask::Commit(bool cached) {
   if (run->Wants(kUpdates)) {
     const std::string& name =
         handling_ ? node->policies->handler_name : node->name;
-    run->Publish(kUpdates, NodeUpdate{name, WritesAsValues(run->shown()), cached});
+    run->Publish(kUpdates,
+                 NodeUpdate{name, WritesAsValues(run->shown()), cached});
   }
   if (!cached) PublishEnd(absl::OkStatus());
 }
@@ -742,8 +744,8 @@ void StepTask::Emit(Value value) {
 
 namespace {
 
-// When an attempt that began `elapsed` ago has to be looked at again; zero if it
-// is out of time now.
+// When an attempt that began `elapsed` ago has to be looked at again; zero if
+// it is out of time now.
 struct TimeLeft {
   absl::Duration left;
   StepTask::TimeoutCause cause;
@@ -753,19 +755,18 @@ TimeLeft LeftOf(absl::Duration run_timeout, absl::Duration idle_timeout,
                 absl::Duration elapsed, absl::Duration last_progress) {
   const absl::Duration run_left = run_timeout - elapsed;
   const absl::Duration idle_left = idle_timeout - (elapsed - last_progress);
-  return run_left <= idle_left
-             ? TimeLeft{run_left, StepTask::kRunTimeout}
-             : TimeLeft{idle_left, StepTask::kIdleTimeout};
+  return run_left <= idle_left ? TimeLeft{run_left, StepTask::kRunTimeout}
+                               : TimeLeft{idle_left, StepTask::kIdleTimeout};
 }
 
 // Watches one attempt; runs as a timer job and touches the clock alone.
 void WatchClock(Executor* executor,
                 const std::shared_ptr<StepTask::AttemptClock>& clock,
                 absl::Duration run_timeout, absl::Duration idle_timeout) {
-  const TimeLeft time = LeftOf(
-      run_timeout, idle_timeout, executor->Now() - clock->began,
-      absl::Nanoseconds(clock->last_progress_ns.load(
-          std::memory_order_relaxed)));
+  const TimeLeft time =
+      LeftOf(run_timeout, idle_timeout, executor->Now() - clock->began,
+             absl::Nanoseconds(
+                 clock->last_progress_ns.load(std::memory_order_relaxed)));
   if (time.left <= absl::ZeroDuration()) {
     clock->timed_out.store(time.cause, std::memory_order_relaxed);
     clock->stop.request_stop();
@@ -792,7 +793,8 @@ void StepTask::BeginClock() {
   if (extra_ != nullptr && extra_->run_timeout.has_value()) {
     run_timeout = *extra_->run_timeout;
   }
-  const bool timed = std::min(run_timeout, idle_timeout) < absl::InfiniteDuration();
+  const bool timed =
+      std::min(run_timeout, idle_timeout) < absl::InfiniteDuration();
   if (!timed && (node->policies == nullptr || node->policies->retry.empty())) {
     return;
   }
@@ -802,9 +804,8 @@ void StepTask::BeginClock() {
   if (!timed) return;
   mine.run_timeout = run_timeout;
   mine.clock = std::make_shared<AttemptClock>(now);
-  mine.stop_link.emplace(run->stop_token(), [clock = mine.clock] {
-    clock->stop.request_stop();
-  });
+  mine.stop_link.emplace(run->stop_token(),
+                         [clock = mine.clock] { clock->stop.request_stop(); });
   WatchClock(&run->executor(), mine.clock, run_timeout, idle_timeout);
 }
 
@@ -867,10 +868,10 @@ void StepTask::PutInCache() {
   result.writes.assign(writes.begin(), writes.end());
   result.gotos.assign(gotos.begin(), gotos.end());
   result.sends = sends;
-  run->cache()->rep()->Put(
-      cache_key_, node->name, std::move(result),
-      ttl == absl::InfiniteDuration() ? absl::InfiniteFuture()
-                                      : run->executor().Now() + ttl);
+  run->cache()->rep()->Put(cache_key_, node->name, std::move(result),
+                           ttl == absl::InfiniteDuration()
+                               ? absl::InfiniteFuture()
+                               : run->executor().Now() + ttl);
 }
 
 }  // namespace internal

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "weir/channels/values.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
@@ -46,8 +47,8 @@ struct PendingSend {
 };
 
 // What a router sees: the run's channels with its own task's writes applied. A
-// channel is copied when the router reads it, and only if the task wrote it or a
-// quiet superstep clears it.
+// channel is copied when the router reads it, and only if the task wrote it or
+// a quiet superstep clears it.
 struct RouterView {
   struct Overlay {
     uint32_t channel;
@@ -65,12 +66,15 @@ struct RouterView {
 };
 
 // StepTask: one execution of a node in one superstep: its input, its attempts,
-// and what came of it. A run keeps its tasks' memory from superstep to superstep.
+// and what came of it. A run keeps its tasks' memory from superstep to
+// superstep.
 //
 //   Execute() -> body returns ---------------------------> Settle() -> ended
-//             -> body waits   -> Complete() -> post -------^      \-> retry later
+//             -> body waits   -> Complete() -> post -------^      \-> retry
+//             later
 //
-// Threads: single-owner: the worker that executes it; then whoever completes it;
+// Threads: single-owner: the worker that executes it; then whoever completes
+// it;
 //          then the barrier. Complete() may be called from any thread.
 struct StepTask final : CompletionSink, RunListener {
   // The clock of one attempt that has a timeout. Shared with its timer, which
@@ -107,16 +111,16 @@ struct StepTask final : CompletionSink, RunListener {
     // The command of a called graph for this one, until the body returns.
     std::optional<Command> called_command;
     std::optional<absl::Duration> run_timeout;  // Of a Send.
-    std::optional<NodeFailure> failure;    // While the error handler runs.
-    std::optional<NodeResult> completed;   // From Complete() to Settle().
-    absl::Status thrown;                   // By a body that waits.
+    std::optional<NodeFailure> failure;         // While the error handler runs.
+    std::optional<NodeResult> completed;        // From Complete() to Settle().
+    absl::Status thrown;                        // By a body that waits.
     int attempt = 1;
     absl::Time first_attempt;
     std::shared_ptr<AttemptClock> clock;
     // Links the attempt's stop source to the run's.
     std::optional<std::stop_callback<std::function<void()>>> stop_link;
     Ref<TimedWait> retry;
-    absl::Status last_failure;             // That is to be retried.
+    absl::Status last_failure;  // That is to be retried.
     Ref<Run> child;
     int calls = 0;  // Graphs that the body has run.
   };
@@ -179,7 +183,7 @@ struct StepTask final : CompletionSink, RunListener {
   absl::InlinedVector<uint32_t, 2> gotos;
   std::vector<PendingSend> sends;
   absl::Status status;
-  bool fires_edges = true;   // Not after an error handler.
+  bool fires_edges = true;  // Not after an error handler.
   bool has_parent_command = false;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "weir/runtime/internal/run_loop.h"
 
 namespace weir {

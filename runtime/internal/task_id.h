@@ -15,8 +15,9 @@ namespace internal {
 class Run;
 struct StepTask;
 
-// 32 hex digits: a hash of run, namespace, step, node, kind and, for a Send, its
-// index. Planning the same superstep of the same run again gives the same id.
+// 32 hex digits: a hash of run, namespace, step, node, kind and, for a Send,
+// its index. Planning the same superstep of the same run again gives the same
+// id.
 std::string TaskId(const Run& run, const StepTask& task);
 
 // 32 hex digits for the checkpoint before superstep `step` + 1 of a run.

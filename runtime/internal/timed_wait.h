@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+
 #include "weir/runtime/executor.h"
 #include "weir/runtime/internal/ref.h"
 

@@ -13,9 +13,9 @@ inline namespace v0 {
 namespace internal {
 
 // Triggers: which nodes a run has been led to: the rules of edges, joins and
-// deferred nodes. The barrier calls Consume() for the nodes that ran, then Fire()
-// and Arrive() for where they led, then Finish() if that was nowhere; Take()
-// gives the nodes of the next superstep.
+// deferred nodes. The barrier calls Consume() for the nodes that ran, then
+// Fire() and Arrive() for where they led, then Finish() if that was nowhere;
+// Take() gives the nodes of the next superstep.
 //
 // Threads: single-owner: the barrier's.
 // Cost:    each call follows what it touches, not the graph.
@@ -32,8 +32,8 @@ class Triggers {
     }
   }
 
-  // `node` ran because it was triggered: its complete joins begin anew. One that
-  // is not complete keeps what it has.
+  // `node` ran because it was triggered: its complete joins begin anew. One
+  // that is not complete keeps what it has.
   void Consume(const CompiledNode& node) {
     for (uint32_t join : node.led_by_joins) {
       if (joins_[join].complete()) joins_[join].Reset();

@@ -945,13 +945,21 @@ TEST(RunLoopStressTest, StopRequestsMayComeAtAnyMoment) {
       if (how == 2) {
         options.step_timeout = absl::Microseconds(random.Between(1, 300));
       }
+      auto ask_to_stop = [&stop, &control] {
+        stop.request_stop();
+        control.RequestDrain("enough");
+      };
       {
-        const std::jthread stopper(
-            [&stop, &control, turns = random.Below(100'000)] {
-              Spin(turns);
-              stop.request_stop();
-              control.RequestDrain("enough");
-            });
+        std::optional<std::jthread> stopper;
+        if (where == Where::kSim) {
+          place.executor()->PostAfter(absl::Microseconds(random.Below(500)),
+                                      ask_to_stop);
+        } else {
+          stopper.emplace([ask_to_stop, turns = random.Below(100'000)] {
+            Spin(turns);
+            ask_to_stop();
+          });
+        }
         ExpectWholeResultOr(how == 2 ? absl::StatusCode::kDeadlineExceeded
                                      : absl::StatusCode::kCancelled,
                             machine, machine.graph.Invoke(Update(), options));

@@ -68,53 +68,81 @@ class Dice {
 // What the graphs are to have. Counted as it happens in a run.
 enum Feature {
   kTask,
-  kFanOut,          // A superstep with several tasks.
-  kCycle,           // A node triggered again in a later superstep.
-  kJoined,          // A node that only a join leads to.
-  kDeferred,        // A deferred node.
-  kRouted,          // A router that answered with a node,
-  kRoutedToMany,    // with several,
-  kRoutedBySend,    // with Sends,
-  kRoutedByLabel,   // or with a label of its path map.
-  kSentByNode,      // A Send that a node returned.
-  kSendTask,        // A task made by a Send.
-  kGoto,            // A Command that leads to nodes,
-  kCommandList,     // or is in a list.
+  kFanOut,         // A superstep with several tasks.
+  kCycle,          // A node triggered again in a later superstep.
+  kJoined,         // A node that only a join leads to.
+  kDeferred,       // A deferred node.
+  kRouted,         // A router that answered with a node,
+  kRoutedToMany,   // with several,
+  kRoutedBySend,   // with Sends,
+  kRoutedByLabel,  // or with a label of its path map.
+  kSentByNode,     // A Send that a node returned.
+  kSendTask,       // A task made by a Send.
+  kGoto,           // A Command that leads to nodes,
+  kCommandList,    // or is in a list.
   kCommandForParent,
-  kGotoUnknown,     // Somewhere that does not exist.
-  kSlept,           // A coroutine that slept.
-  kCallbackAtOnce,  // A callback that completed in its body,
-  kCallbackPosted,  // in a job,
-  kCallbackDelayed, // or after some time.
-  kGraphNode,       // A superstep of a graph that is a node.
-  kGraphCalled,     // A graph run by a function,
-  kGraphAwaited,    // or by a coroutine.
-  kRetry,           // An attempt after the first,
-  kRecovered,       // and one that succeeded.
+  kGotoUnknown,      // Somewhere that does not exist.
+  kSlept,            // A coroutine that slept.
+  kCallbackAtOnce,   // A callback that completed in its body,
+  kCallbackPosted,   // in a job,
+  kCallbackDelayed,  // or after some time.
+  kGraphNode,        // A superstep of a graph that is a node.
+  kGraphCalled,      // A graph run by a function,
+  kGraphAwaited,     // or by a coroutine.
+  kRetry,            // An attempt after the first,
+  kRecovered,        // and one that succeeded.
   kFailedTask,
   kThrown,
   kCompletionDropped,
-  kHandled,         // By an error handler.
+  kHandled,  // By an error handler.
   kOverwritten,
-  kTopicRead,       // A topic that had something in it.
-  kSecretRead,      // A private channel that had.
+  kTopicRead,   // A topic that had something in it.
+  kSecretRead,  // A private channel that had.
   kEmitted,
   kRunOk,
-  kRunFailed,       // By a task,
-  kRunRefused,      // by a write at the barrier,
-  kRunOutOfSteps,   // or by its recursion limit.
+  kRunFailed,      // By a task,
+  kRunRefused,     // by a write at the barrier,
+  kRunOutOfSteps,  // or by its recursion limit.
   kFeatures,
 };
 
 inline constexpr std::array<std::string_view, kFeatures> kFeatureNames = {
-    "task", "fan_out", "cycle", "joined", "deferred", "routed",
-    "routed_to_many", "routed_by_send", "routed_by_label", "sent_by_node",
-    "send_task", "goto", "command_list", "command_for_parent", "goto_unknown",
-    "slept", "callback_at_once", "callback_posted", "callback_delayed",
-    "graph_node", "graph_called", "graph_awaited", "retry", "recovered",
-    "failed_task", "thrown", "completion_dropped", "handled", "overwritten",
-    "topic_read", "secret_read", "emitted", "run_ok", "run_failed",
-    "run_refused", "run_out_of_steps"};
+    "task",
+    "fan_out",
+    "cycle",
+    "joined",
+    "deferred",
+    "routed",
+    "routed_to_many",
+    "routed_by_send",
+    "routed_by_label",
+    "sent_by_node",
+    "send_task",
+    "goto",
+    "command_list",
+    "command_for_parent",
+    "goto_unknown",
+    "slept",
+    "callback_at_once",
+    "callback_posted",
+    "callback_delayed",
+    "graph_node",
+    "graph_called",
+    "graph_awaited",
+    "retry",
+    "recovered",
+    "failed_task",
+    "thrown",
+    "completion_dropped",
+    "handled",
+    "overwritten",
+    "topic_read",
+    "secret_read",
+    "emitted",
+    "run_ok",
+    "run_failed",
+    "run_refused",
+    "run_out_of_steps"};
 
 class Tally {
  public:
@@ -239,8 +267,8 @@ inline std::vector<int> DrawNodes(Dice& dice, int count, int nodes) {
 
 inline uint32_t DrawWrites(Dice& dice, bool has_secret) {
   constexpr std::pair<uint32_t, int> kPercent[] = {
-      {kToList, 70}, {kTwiceToList, 10}, {kToSum, 50},  {kToFold, 50},
-      {kToAny, 20},  {kToLate, 15},      {kToTopic, 25}, {kToTopics, 25},
+      {kToList, 70}, {kTwiceToList, 10}, {kToSum, 50},    {kToFold, 50},
+      {kToAny, 20},  {kToLate, 15},      {kToTopic, 25},  {kToTopics, 25},
       {kToOwn, 60},  {kToShared, 1},     {kOverwrite, 3}, {kCareless, 5},
       {kByName, 10}};
   uint32_t writes = 0;
@@ -273,8 +301,7 @@ inline void DrawFailure(Dice& dice, NodePlan& node) {
     node.failing_attempts = dice.Between(1, 2);
     node.max_attempts = node.failing_attempts + 1;
     if (dice.Chance(80) && node.failing != Failing::kDropped) {
-      node.failing =
-          dice.Chance(50) ? Failing::kUnavailable : Failing::kThrow;
+      node.failing = dice.Chance(50) ? Failing::kUnavailable : Failing::kThrow;
     }
   } else {
     node.failing_turn = dice.Below(8);
@@ -298,8 +325,7 @@ inline NodePlan DrawNode(Dice& dice, int depth, int nodes, bool has_secret) {
   DrawFailure(dice, node);
   if (node.form == Form::kGraph || node.form == Form::kCaller ||
       node.form == Form::kAwaiter) {
-    node.inner =
-        std::make_shared<const GraphPlan>(DrawGraph(dice, depth + 1));
+    node.inner = std::make_shared<const GraphPlan>(DrawGraph(dice, depth + 1));
     node.calls = dice.Between(1, 2);
   }
   if (dice.Chance(12)) node.gotos = DrawNodes(dice, dice.Between(1, 2), nodes);
@@ -371,9 +397,9 @@ inline std::string Describe(const GraphPlan& graph, int indent = 0) {
   constexpr std::string_view kFailings[] = {"unavailable", "invalid", "throw",
                                             "dropped"};
   constexpr std::string_view kWrites[] = {
-      "list",   "list_twice", "sum", "fold",   "any",    "late",      "topic",
-      "topics", "own",        "shared", "secret", "overwrite", "careless",
-      "by_name"};
+      "list",   "list_twice", "sum",      "fold",   "any",
+      "late",   "topic",      "topics",   "own",    "shared",
+      "secret", "overwrite",  "careless", "by_name"};
   constexpr std::string_view kRouters[] = {"one of", "all of", "packets to",
                                            "a label for one of"};
   const auto labels = [](const std::vector<int>& nodes) {
@@ -389,11 +415,12 @@ inline std::string Describe(const GraphPlan& graph, int indent = 0) {
       graph.starts_by_command ? ", started by a command to n00" : "");
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const NodePlan& node = graph.nodes[i];
-    absl::StrAppendFormat(&out, "%s  %s: %s, merged as %d, writes",
-                          margin, Label(static_cast<int>(i)),
+    absl::StrAppendFormat(&out, "%s  %s: %s, merged as %d, writes", margin,
+                          Label(static_cast<int>(i)),
                           kForms[static_cast<size_t>(node.form)], node.rank);
     for (size_t bit = 0; bit < std::size(kWrites); ++bit) {
-      if ((node.writes >> bit) & 1u) absl::StrAppend(&out, " ", std::string(kWrites[bit]));
+      if ((node.writes >> bit) & 1u)
+        absl::StrAppend(&out, " ", std::string(kWrites[bit]));
     }
     if (node.defer) out += "; deferred";
     if (node.reads_secret) out += "; reads the private channel";
@@ -486,9 +513,9 @@ inline uint64_t Mix(uint64_t seed, std::string_view text) {
 
 // Differs from task to task, attempt to attempt and run to run.
 inline uint64_t Whim(const NodeContext& node, int which) {
-  return Mix(HostOf(node).delays +
-                 static_cast<uint64_t>(64 * node.attempt() + which),
-             node.task_id());
+  return Mix(
+      HostOf(node).delays + static_cast<uint64_t>(64 * node.attempt() + which),
+      node.task_id());
 }
 
 // One of a few, so that some end at the same time.
@@ -509,8 +536,7 @@ inline const std::string* Packet(const NodeContext& node) {
 // which turn it is.
 inline Send MakePacket(const Wiring& wiring, int from, int number, int to,
                        uint64_t turn) {
-  std::string text =
-      absl::StrCat(Label(from), "#", number, "@", turn);
+  std::string text = absl::StrCat(Label(from), "#", number, "@", turn);
   NodeRef node = to < 0 ? NodeRef("nowhere")
                  : number % 2 == 0
                      ? NodeRef(wiring.ids[static_cast<size_t>(to)])
@@ -539,8 +565,7 @@ inline bool IsToFail(const NodeContext& node, const Actor& self) {
   const NodePlan& plan = self.plan;
   if (!plan.failing.has_value()) return false;
   if (plan.failing_turn < 0) return node.attempt() <= plan.failing_attempts;
-  return Turn(node, *self.wiring) >=
-         static_cast<uint64_t>(plan.failing_turn);
+  return Turn(node, *self.wiring) >= static_cast<uint64_t>(plan.failing_turn);
 }
 
 inline NodeResult Fail(const NodeContext& node, const Actor& self) {
@@ -637,7 +662,8 @@ inline Command ForParent(const Actor& self) {
   command.update.Set("list", Value(Label(self.index) + " to parent"))
       .Set("turns", Value(uint64_t{1}));
   const std::vector<std::string>& names = self.wiring->parent_names;
-  command.go_to.push_back(names[static_cast<size_t>(self.index) % names.size()]);
+  command.go_to.push_back(
+      names[static_cast<size_t>(self.index) % names.size()]);
   return command;
 }
 
@@ -832,12 +858,12 @@ inline Channels AddChannels(StateGraph& builder, const GraphPlan& plan) {
   channels.topics = builder.AddChannel("topics", Topic<std::string>(true));
   channels.shared = builder.AddChannel("shared", LastValue<int>());
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
-    channels.own.push_back(builder.AddChannel(
-        Label(static_cast<int>(i)), LastValue<int>()));
+    channels.own.push_back(
+        builder.AddChannel(Label(static_cast<int>(i)), LastValue<int>()));
   }
   if (plan.has_secret) {
-    channels.secret = builder.AddPrivateChannel(
-        "secret", AppendLogChannel<std::string>());
+    channels.secret =
+        builder.AddPrivateChannel("secret", AppendLogChannel<std::string>());
   }
   return channels;
 }
@@ -847,9 +873,9 @@ inline NodeOptions MakeOptions(const NodePlan& plan, const Channels& channels,
   NodeOptions options;
   options.defer = plan.defer;
   if (plan.reads_secret) {
-    options.input = std::vector<ChannelRef>{channels.list, channels.turns,
-                                            channels.sum, channels.topic,
-                                            channels.secret};
+    options.input =
+        std::vector<ChannelRef>{channels.list, channels.turns, channels.sum,
+                                channels.topic, channels.secret};
   }
   if (plan.max_attempts > 0) {
     options.retry.push_back({.initial_interval = absl::Microseconds(2),
@@ -989,8 +1015,8 @@ inline absl::StatusOr<Graph> Build(
   internal::AddEdges(builder, plan, wiring->ids);
   if (!parent_names.empty()) {
     // A list that went both ways would double with each run of the graph.
-    builder.SetInput({wiring->channels.turns, wiring->channels.sum,
-                      wiring->channels.fold});
+    builder.SetInput(
+        {wiring->channels.turns, wiring->channels.sum, wiring->channels.fold});
     builder.SetOutput({wiring->channels.turns, wiring->channels.sum,
                        wiring->channels.fold, wiring->channels.any,
                        wiring->channels.topics});
@@ -1000,7 +1026,8 @@ inline absl::StatusOr<Graph> Build(
 
 // The input that the plan's runs start with.
 inline Input MakeInput(const GraphPlan& plan, bool turn_merge_order = false) {
-  Update update = Update().Set("list", Value("input")).Set("fold", Value(uint64_t{7}));
+  Update update =
+      Update().Set("list", Value("input")).Set("fold", Value(uint64_t{7}));
   if (!plan.starts_by_command) return Input::Values(std::move(update));
   Command command{.update = std::move(update)};
   command.go_to.push_back(
