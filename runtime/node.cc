@@ -65,6 +65,7 @@ const Value& NodeContext::context_value() const {
 const NodeFailure* NodeContext::failure() const { return task_->failure(); }
 
 Completion::~Completion() {
+  if (sink_ == nullptr) return;
   (*this)(NodeResult(absl::InternalError(
       "completion dropped: the node's Completion was destroyed before it was "
       "called")));

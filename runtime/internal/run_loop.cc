@@ -276,10 +276,21 @@ bool Run::StartStep() {
   }
 }
 
-// Puts the superstep's tasks up to be claimed.
+// Puts the superstep's tasks up to be claimed. Where the executor picks the order
+// and any number may run at once, posts each by itself instead: claims come in
+// the tasks' order, whichever job makes them.
 void Run::Open() {
-  unfinished_.store(task_count_, std::memory_order_relaxed);
-  unclaimed_.store(task_count_, std::memory_order_release);
+  const uint32_t count = task_count_;
+  unfinished_.store(count, std::memory_order_relaxed);
+  if (executor().picks_order() && !bounded()) {
+    for (uint32_t task = 0; task < count; ++task) {
+      executor().Post([self = Ref<Run>::Share(this), task] {
+        if (self->tasks_[task].Execute()) self->TaskEnded();
+      });
+    }
+    return;
+  }
+  unclaimed_.store(count, std::memory_order_release);
   Invite();
 }
 
@@ -320,7 +331,11 @@ void Run::Work() {
 }
 
 void Run::ResumeTask(uint32_t task) {
-  if (!tasks_[task].Resume()) return;
+  if (tasks_[task].Resume()) TaskEnded();
+}
+
+// A task that was executed by itself has ended.
+void Run::TaskEnded() {
   if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
   if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     if (Advance()) Work();

@@ -134,6 +134,7 @@ class Run final : public RefCounted<Run> {
   uint32_t Claim(uint32_t* first);
   bool TakePlace();
   bool bounded() const { return env_->options.max_concurrency > 0; }
+  void TaskEnded();
   bool Advance();
   bool Barrier();
   absl::Status StepFailure();

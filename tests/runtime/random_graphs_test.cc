@@ -533,11 +533,11 @@ TEST(RandomGraphsTest, InterleavingsDoNotShow) {
     const int64_t count = totals.tally[static_cast<Feature>(i)];
     const std::string name(random_graph::kFeatureNames[static_cast<size_t>(i)]);
     std::printf("  %-20s %8d\n", name.c_str(), static_cast<int>(count));
-    if (graphs >= kEnoughForAllFeatures) {
+    if (totals.graphs.load() >= kEnoughForAllFeatures) {
       EXPECT_THAT(count, Gt(0)) << name;
     }
   }
-  if (graphs >= kEnoughForAllFeatures) {
+  if (totals.graphs.load() >= kEnoughForAllFeatures) {
     // Most graphs have tasks that can change places, and most did.
     EXPECT_THAT(totals.reordered.load(), Gt(totals.graphs.load() / 2));
   }

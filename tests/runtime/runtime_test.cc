@@ -198,7 +198,7 @@ TEST_F(RuntimeTest, MakesWorkersOfItsOwn) {
     ASSERT_TRUE(stream.ok());
     streams.push_back(*std::move(stream));
   }
-  for (int i = 0; i < 10; ++i) {
+  for (size_t i = 0; i < streams.size(); ++i) {
     EXPECT_THAT(
         ReadAll(streams[i]).events,
         ElementsAre(StartsWith("metadata"), HasSubstr(absl::StrCat(i + 1))));

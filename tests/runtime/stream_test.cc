@@ -222,7 +222,7 @@ TEST_F(StreamTest, UpdateOfNothingIsNull) {
   AddEntry("c", [](NodeContext&) { return Update().Set("ghost", Value(1)); });
   AddEntry("d", [](NodeContext&) { return Command{.go_to = {"z"}}; });
   AddEntry("e", [](NodeContext&) { return Send("z", 1); });
-  builder_.AddNode("z", [this](NodeContext&) { return NodeResult(); });
+  builder_.AddNode("z", [](NodeContext&) { return NodeResult(); });
   EXPECT_THAT(Events(kUpdates),
               testing::UnorderedElementsAre(
                   R"(updates {"a": null})", R"(updates {"b": null})",

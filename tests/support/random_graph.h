@@ -545,6 +545,11 @@ inline Send MakePacket(const Wiring& wiring, int from, int number, int to,
   if (number % 3 == 0 && !to_graph) {
     return Send(std::move(node), std::move(text));
   }
+  if (number % 3 == 1) {
+    return Send(std::move(node), Update(wiring.channels.turns, turn)
+                                     .Set(wiring.channels.sum, turn)
+                                     .Set("packet", Value(std::move(text))));
+  }
   Values record;
   record.Add("packet", Value(std::move(text)));
   record.Add("turns", Value(turn));
@@ -1017,9 +1022,9 @@ inline absl::StatusOr<Graph> Build(
     // A list that went both ways would double with each run of the graph.
     builder.SetInput(
         {wiring->channels.turns, wiring->channels.sum, wiring->channels.fold});
-    builder.SetOutput({wiring->channels.turns, wiring->channels.sum,
-                       wiring->channels.fold, wiring->channels.any,
-                       wiring->channels.topics});
+    builder.SetOutput({wiring->channels.list, wiring->channels.turns,
+                       wiring->channels.sum, wiring->channels.fold,
+                       wiring->channels.any, wiring->channels.topics});
   }
   return builder.Compile();
 }
