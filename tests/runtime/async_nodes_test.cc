@@ -35,8 +35,6 @@ namespace weir {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class AsyncNodesTest : public testing::Test {
  protected:

@@ -27,10 +27,7 @@
 namespace weir {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class RunControlTest : public testing::Test {
  protected:

@@ -72,7 +72,7 @@ namespace weir {
 namespace {
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kDefaultRounds = 60;
+constexpr int kDefaultRounds = 200;
 #else
 constexpr int kDefaultRounds = 400;
 #endif
