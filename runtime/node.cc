@@ -15,7 +15,7 @@ inline namespace v0 {
 const Value* NodeContext::ReadElsewhere(uint32_t channel,
                                         uint32_t schema) const {
   const internal::CompiledGraph& graph = task_->run->graph();
-  if (schema != schema_) {
+  if (schema != schema_ || channel >= graph.channels.size()) {
     task_->NoteForeignHandle(schema);
     return nullptr;
   }

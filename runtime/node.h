@@ -137,13 +137,14 @@ class WEIR_EXPORT NodeContext {
 
   const Value* Read(uint32_t channel, uint32_t schema) const {
     // The common case: the state, all of it readable.
-    if (plain_ != nullptr && schema == schema_) return plain_[channel].Read();
+    if (channel < plain_size_ && schema == schema_) return plain_[channel].Read();
     return ReadElsewhere(channel, schema);
   }
   const Value* ReadElsewhere(uint32_t channel, uint32_t schema) const;
 
   // The run's channels, if the task may read all and sees them as they are.
   const ChannelState* plain_ = nullptr;
+  uint32_t plain_size_ = 0;  // 0 if it may not.
   uint32_t schema_ = 0;
   internal::StepTask* task_ = nullptr;
   internal::RouterView* view_ = nullptr;  // Routers only.

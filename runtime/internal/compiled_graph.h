@@ -117,8 +117,11 @@ struct CompiledGraph {
   // The node's index, kToEnd, or kToUnknown.
   uint32_t Resolve(const NodeRef& ref) const {
     if (ref.id().schema() != 0) {
-      return ref.id().schema() == schema ? node_of_ordinal[ref.id().ordinal()]
-                                         : kToUnknown;
+      // A node may have been added after this graph was compiled.
+      return ref.id().schema() == schema &&
+                     ref.id().ordinal() < node_of_ordinal.size()
+                 ? node_of_ordinal[ref.id().ordinal()]
+                 : kToUnknown;
     }
     if (ref.name() == kEnd) return kToEnd;
     auto it = node_index.find(ref.name());

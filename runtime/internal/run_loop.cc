@@ -156,7 +156,9 @@ absl::Status Run::PlanStart(Input input) {
         write = Write(std::move(write.value), *channel, graph_->schema,
                       write.overwrite != 0);
       }
-      if (write.schema == graph_->schema && !graph_->in_input[write.channel]) {
+      if (write.schema == graph_->schema &&
+          write.channel < graph_->in_input.size() &&
+          !graph_->in_input[write.channel]) {
         continue;
       }
       UpdateAccess::writes(kept).push_back(std::move(write));
@@ -229,7 +231,7 @@ bool Run::Plan() {
     StepTask& task = tasks_[index];
     task.Plan(this, &graph_->nodes[sends_[i].node], index);
     task.send_index = static_cast<int32_t>(i);
-    task.context.plain_ = nullptr;
+    task.context.plain_size_ = 0;
     task.send_input = std::move(sends_[i].arg);
     if (sends_[i].timeout.has_value()) {
       task.extra().run_timeout = sends_[i].timeout;

@@ -158,9 +158,10 @@ void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
   send_index = -1;
   context.task_ = this;
   context.schema_ = run->graph().schema;
-  context.plain_ = node->readable.has_value() || run->graph().has_private
-                       ? nullptr
-                       : run->channels().states();
+  context.plain_ = run->channels().states();
+  context.plain_size_ = node->readable.has_value() || run->graph().has_private
+                            ? 0
+                            : run->channels().size();
   ClearResult();
   status = absl::OkStatus();
   fires_edges = true;
@@ -357,7 +358,13 @@ absl::Status StepTask::CheckRecord(const Update& update) const {
 absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
     const Update& update, const Write& write) const {
   const CompiledGraph& graph = run->graph();
-  if (write.schema == graph.schema) return write.channel;
+  if (write.schema == graph.schema) {
+    if (write.channel < graph.channels.size()) return write.channel;
+    return InvalidUpdate(
+        absl::StrFormat("wrote with the handle of a channel that was added after "
+                        "graph '%s' was compiled; compile it again",
+                        graph.name));
+  }
   const std::string* name = UpdateAccess::name(update, write);
   if (name == nullptr) {
     return InvalidUpdate(absl::StrFormat(
@@ -376,9 +383,10 @@ absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
 
 absl::Status StepTask::TakeUpdate(Update& update) {
   const uint32_t schema = run->graph().schema;
+  const size_t channels = run->graph().channels.size();
   if (absl::Status s = CheckRecord(update); !s.ok()) return s;
   for (Write& write : UpdateAccess::writes(update)) {
-    if (write.schema == schema) {
+    if (write.schema == schema && write.channel < channels) {
       writes.push_back(std::move(write));
       continue;
     }
@@ -697,6 +705,14 @@ void StepTask::AddUnknown(Values& values) const {
 }
 
 void StepTask::NoteForeignHandle(uint32_t schema) {
+  if (schema == run->graph().schema) {
+    read_error_ = MakeError(
+        ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+        absl::StrFormat("read with the handle of a channel that was added after "
+                        "graph '%s' was compiled; compile it again",
+                        run->graph().name));
+    return;
+  }
   read_error_ = MakeError(
       ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
       absl::StrFormat("read with a channel handle of another graph (schema %d, "

@@ -490,6 +490,48 @@ TEST_F(ForeignHandleTest, OfNoGraphIsRefusedAsInput) {
                       absl::StatusCode::kInvalidArgument, {"another graph"}));
 }
 
+// Handles that a graph was compiled without.
+
+TEST_F(FailuresTest, ChannelAddedLaterIsUnknownToTheGraph) {
+  Channel<int> late;
+  AddEntry("read",
+           [&late](NodeContext& node) { EXPECT_EQ(node.Find(late), nullptr); });
+  AddEntry("route", Idle());
+  builder_.AddConditionalEdges("route", [&late](NodeContext& state) {
+    EXPECT_EQ(state.Find(late), nullptr);
+    return kEnd;
+  });
+  AddEntry("send", [](NodeContext&) { return Send("sent", 1); });
+  builder_.AddNode("sent", Idle());
+  AddEntry("write", [&late](NodeContext&) { return Update(late, 1); });
+  const Graph graph = MustCompile(builder_);
+  late = builder_.AddChannel("late", LastValue<int>());
+  EXPECT_THAT(
+      graph.Invoke(Update()).status(),
+      IsError(
+          ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+          {"'read' failed in step 1: read with the handle of a channel that "
+           "was added after",
+           "also: node 'route'", "also: node 'write'"}));
+  EXPECT_THAT(
+      graph.Invoke(Update(late, 1)).status(),
+      IsError(ErrorKind::kInvalidUpdate, absl::StatusCode::kInvalidArgument,
+              {"'__start__'", "added after"}));
+}
+
+TEST_F(FailuresTest, NodeAddedLaterIsUnknownToTheGraph) {
+  NodeId late;
+  AddEntry("a", [&late](NodeContext&) {
+    return Command{.go_to = {late, Send(late, 1)}};
+  });
+  builder_.AddConditionalEdges("a", [&late](NodeContext&) { return late; });
+  const Graph graph = MustCompile(builder_);
+  bool ran = false;
+  late = builder_.AddNode("late", [&ran](NodeContext&) { ran = true; });
+  EXPECT_TRUE(graph.Invoke(Update()).ok());
+  EXPECT_FALSE(ran);
+}
+
 // Dynamic results.
 
 TEST_F(FailuresTest, DynamicResultThatIsNoRecordIsRefused) {
