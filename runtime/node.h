@@ -137,7 +137,8 @@ class WEIR_EXPORT NodeContext {
 
   const Value* Read(uint32_t channel, uint32_t schema) const {
     // The common case: the state, all of it readable.
-    if (channel < plain_size_ && schema == schema_) return plain_[channel].Read();
+    if (channel < plain_size_ && schema == schema_)
+      return plain_[channel].Read();
     return ReadElsewhere(channel, schema);
   }
   const Value* ReadElsewhere(uint32_t channel, uint32_t schema) const;

@@ -278,9 +278,9 @@ bool Run::StartStep() {
   }
 }
 
-// Puts the superstep's tasks up to be claimed. Where the executor picks the order
-// and any number may run at once, posts each by itself instead: claims come in
-// the tasks' order, whichever job makes them.
+// Puts the superstep's tasks up to be claimed. Where the executor picks the
+// order and any number may run at once, posts each by itself instead: claims
+// come in the tasks' order, whichever job makes them.
 void Run::Open() {
   const uint32_t count = task_count_;
   unfinished_.store(count, std::memory_order_relaxed);

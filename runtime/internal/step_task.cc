@@ -360,10 +360,10 @@ absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
   const CompiledGraph& graph = run->graph();
   if (write.schema == graph.schema) {
     if (write.channel < graph.channels.size()) return write.channel;
-    return InvalidUpdate(
-        absl::StrFormat("wrote with the handle of a channel that was added after "
-                        "graph '%s' was compiled; compile it again",
-                        graph.name));
+    return InvalidUpdate(absl::StrFormat(
+        "wrote with the handle of a channel that was added after "
+        "graph '%s' was compiled; compile it again",
+        graph.name));
   }
   const std::string* name = UpdateAccess::name(update, write);
   if (name == nullptr) {
@@ -706,11 +706,12 @@ void StepTask::AddUnknown(Values& values) const {
 
 void StepTask::NoteForeignHandle(uint32_t schema) {
   if (schema == run->graph().schema) {
-    read_error_ = MakeError(
-        ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
-        absl::StrFormat("read with the handle of a channel that was added after "
-                        "graph '%s' was compiled; compile it again",
-                        run->graph().name));
+    read_error_ =
+        MakeError(ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+                  absl::StrFormat(
+                      "read with the handle of a channel that was added after "
+                      "graph '%s' was compiled; compile it again",
+                      run->graph().name));
     return;
   }
   read_error_ = MakeError(
