@@ -293,17 +293,20 @@ void Run::Open() {
     return;
   }
   unclaimed_.store(count, std::memory_order_release);
-  Invite();
+  // From here on, helpers of earlier supersteps may run the tasks, and plan the
+  // superstep after.
+  Invite(count);
 }
 
-// Posts jobs that help with the superstep, as many as can be of use.
-void Run::Invite() {
+// Posts jobs that help with a superstep of `count` tasks, as many as can be of
+// use.
+void Run::Invite(uint32_t count) {
   Executor& on = executor();
   const int bound = env_->options.max_concurrency;
   uint32_t useful =
       on.picks_order()
-          ? task_count_
-          : std::min(task_count_ - 1, static_cast<uint32_t>(on.workers() - 1));
+          ? count
+          : std::min(count - 1, static_cast<uint32_t>(on.workers() - 1));
   if (bound > 0) useful = std::min(useful, static_cast<uint32_t>(bound));
   while (invited_.load(std::memory_order_relaxed) < useful) {
     invited_.fetch_add(1, std::memory_order_relaxed);

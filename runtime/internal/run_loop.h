@@ -130,7 +130,7 @@ class Run final : public RefCounted<Run> {
   bool StartStep();
   void Open();
   void WatchStep();
-  void Invite();
+  void Invite(uint32_t count);
   uint32_t Claim(uint32_t* first);
   bool TakePlace();
   bool bounded() const { return env_->options.max_concurrency > 0; }
