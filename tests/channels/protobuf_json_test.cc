@@ -66,9 +66,10 @@ TEST(ProtobufTest, MessageShowsItsType) {
 TEST(ProtobufTest, ContentShowsWithTheJsonCodec) {
   ListValue list;
   list.add_values()->set_string_value("a,b");
-  (*list.add_values()->mutable_struct_value()->mutable_fields())["c"]
-      .set_number_value(1.5);
-  EXPECT_EQ(Value(list).ToJson(), R"(["a,b", {"c": 1.5}])");
+  // No map: its layout differs under ThreadSanitizer, where the library's does
+  // not.
+  list.add_values()->mutable_list_value()->add_values()->set_number_value(1.5);
+  EXPECT_EQ(Value(list).ToJson(), R"(["a,b", [1.5]])");
 }
 
 }  // namespace
