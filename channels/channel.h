@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -55,6 +56,27 @@ struct ChannelState {
   const Value* Read() const {
     return value.has_value() && !hidden ? &value : nullptr;
   }
+};
+
+// MessageReader: finds the messages in what a channel of messages is written
+// and holds, for the stream of messages.
+//
+// Threads: immutable.
+class WEIR_EXPORT MessageReader {
+ public:
+  using Visitor =
+      absl::FunctionRef<void(std::string_view id, const Value& message)>;
+
+  // Calls `visit` with each message in `write`, in order; those without an id
+  // are first given one, in `write` too. Nothing for a write that the channel
+  // refuses.
+  virtual void Visit(Value& write, Visitor visit) const = 0;
+  // Whether `value`, the channel's or one written to it, has a message with
+  // this id.
+  virtual bool Contains(const Value& value, std::string_view id) const = 0;
+
+ protected:
+  ~MessageReader() = default;
 };
 
 // ChannelKind: how the writes of one superstep become a channel's next value.
@@ -110,6 +132,9 @@ class WEIR_EXPORT ChannelKind {
   virtual const internal::ValueType* snapshot_type() const {
     return read_type();
   }
+  // Of a channel of messages; null for every other kind.
+  virtual const MessageReader* messages() const { return nullptr; }
+
   // Brings a new state to what Snapshot() saved. DataLoss if `snapshot` is not
   // of the channel's type.
   virtual absl::Status Restore(ChannelState& state, Value snapshot) const;

@@ -81,6 +81,11 @@ using MessageIds = std::function<std::string()>;
 // time this is called.
 WEIR_EXPORT MessageIds RandomMessageIds();
 
+namespace internal {
+template <class M>
+class MessagesKind;
+}  // namespace internal
+
 // MessageList: messages in order, with an index of their ids.
 //
 // Shape:    an AppendLog, so that copies share messages, and an index that
@@ -133,6 +138,7 @@ class MessageList {
  private:
   using Traits = MessageTraits<M>;
   friend struct Codec<MessageList>;
+  friend class internal::MessagesKind<M>;
 
   static void EnsureId(M& message, const MessageIds& new_id) {
     if (Traits::Id(message).empty()) Traits::SetId(message, new_id());
@@ -234,7 +240,7 @@ struct Codec<MessageList<M>> : internal::ListCodec<MessageList<M>, M> {
 namespace internal {
 
 template <class M>
-class MessagesKind final : public ChannelKind {
+class MessagesKind final : public ChannelKind, private MessageReader {
  public:
   explicit MessagesKind(MessageIds new_id) : new_id_(std::move(new_id)) {}
 
@@ -277,13 +283,57 @@ class MessagesKind final : public ChannelKind {
     return true;
   }
 
+  const MessageReader* messages() const override { return this; }
+
  private:
-  static bool AreMessages(const std::vector<M>& messages) {
-    if constexpr (requires(const M& m) { MessageTraits<M>::IsMessage(m); }) {
-      return std::ranges::all_of(messages, MessageTraits<M>::IsMessage);
+  using Traits = MessageTraits<M>;
+
+  void Visit(Value& write, Visitor visit) const override {
+    if (const auto* whole = write.As<MessageList<M>>()) {
+      for (const M& message : *whole) {
+        visit(Traits::Id(message), Value(std::in_place_type<M>, message));
+      }
+      return;
+    }
+    if (!CarriesWritten<M>(write)) return;
+    std::vector<M> messages;
+    ForEachWritten<M>(write, [&messages](M message) {
+      messages.push_back(std::move(message));
+    });
+    if (!AreMessages(messages)) return;
+    bool any_new = false;
+    for (M& message : messages) {
+      any_new |= Traits::Id(message).empty();
+      MessageList<M>::EnsureId(message, new_id_);
+      if (Traits::IsRemove(message)) continue;
+      visit(Traits::Id(message), Value(std::in_place_type<M>, message));
+    }
+    if (!any_new) return;
+    const bool is_one = messages.size() == 1 && !write.is_list();
+    write = is_one ? Value(std::move(messages[0])) : Value(std::move(messages));
+  }
+
+  bool Contains(const Value& value, std::string_view id) const override {
+    if (const auto* whole = value.As<MessageList<M>>()) {
+      return whole->Find(id) != nullptr;
+    }
+    if (!CarriesWritten<M>(value)) return false;
+    bool found = false;
+    ForEachWritten<M>(value, [&found, id](const M& message) {
+      found |= IsMessage(message) && Traits::Id(message) == id;
+    });
+    return found;
+  }
+
+  static bool IsMessage(const M& message) {
+    if constexpr (requires { Traits::IsMessage(message); }) {
+      return Traits::IsMessage(message);
     } else {
       return true;
     }
+  }
+  static bool AreMessages(const std::vector<M>& messages) {
+    return std::ranges::all_of(messages, IsMessage);
   }
 
   const MessageIds new_id_;

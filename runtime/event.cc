@@ -95,6 +95,7 @@ void AppendResult(const Values& writes, std::string* out) {
 
 // Each payload's data.
 struct AppendPayload {
+  const Event& event;
   std::string* out;
 
   void operator()(const RunMetadata& metadata) const {
@@ -122,6 +123,38 @@ struct AppendPayload {
   }
   void operator()(const CustomValue& custom) const {
     custom.value.AppendJson(out);
+  }
+  // The message, and where it comes from under LangGraph's names.
+  void operator()(const MessageChunk& chunk) const {
+    out->push_back('[');
+    chunk.message.AppendJson(out);
+    out->append(", ");
+    {
+      JsonObject data(out);
+      data.Text("langgraph_node", chunk.node);
+      data.Number("langgraph_step", event.step());
+      Codec<std::vector<std::string>>::AppendJson(
+          chunk.triggers, data.Field("langgraph_triggers"));
+      std::string* path = data.Field("langgraph_path");
+      if (chunk.send >= 0) {
+        absl::StrAppend(path, "[\"__pregel_push\", ", chunk.send, ", false]");
+      } else {
+        path->append("[\"__pregel_pull\", ");
+        AppendJsonString(chunk.node, path);
+        path->push_back(']');
+      }
+      std::string ns;
+      for (const NamespaceLevel& level : event.ns()) {
+        absl::StrAppend(&ns, level.node, ":", level.task_id, "|");
+      }
+      absl::StrAppend(&ns, std::string(chunk.node), ":", chunk.task_id);
+      data.Text("langgraph_checkpoint_ns", ns);
+      if (!chunk.tags.empty()) {
+        Codec<std::vector<std::string>>::AppendJson(chunk.tags,
+                                                    data.Field("tags"));
+      }
+    }
+    out->push_back(']');
   }
   void operator()(const TaskStarted& task) const {
     JsonObject data(out);
@@ -210,6 +243,8 @@ std::string_view Event::name() const {
       return "checkpoints";
     case kDebug:
       return "debug";
+    case kMessages:
+      return "messages";
     default:
       return As<RunError>() != nullptr ? "error" : "metadata";
   }
@@ -223,7 +258,7 @@ const std::vector<NamespaceLevel>& Event::ns() const {
 std::string Event::ToJson() const {
   std::string out;
   if (mode_ != kDebug) {
-    std::visit(AppendPayload{&out}, payload());
+    std::visit(AppendPayload{*this, &out}, payload());
     return out;
   }
   {
@@ -232,7 +267,7 @@ std::string Event::ToJson() const {
     data.Text("timestamp", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", body_->time,
                                             absl::UTCTimeZone()));
     data.Text("type", std::visit(DebugType{}, payload()));
-    std::visit(AppendPayload{data.Field("payload")}, payload());
+    std::visit(AppendPayload{*this, data.Field("payload")}, payload());
   }
   return out;
 }

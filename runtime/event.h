@@ -27,7 +27,8 @@ enum StreamModes : uint32_t {
   kCustom = 1u << 2,       // What nodes emit.
   kTasks = 1u << 3,        // Starts and ends of tasks.
   kCheckpoints = 1u << 4,  // Each checkpoint, with the tasks that come next.
-  kDebug = 1u << 5,  // Tasks, checkpoints and warnings, with step and time.
+  kDebug = 1u << 5,     // Tasks, checkpoints and warnings, with step and time.
+  kMessages = 1u << 6,  // Pieces of messages, and the messages nodes return.
   // The metadata and error events of a run; every reader gets them.
   kControl = 1u << 31,
 };
@@ -67,6 +68,20 @@ struct CustomValue {
   Value value;
 };
 
+// kMessages: a piece of a message that a node emitted, or a whole message that
+// a node returned. A message is sent whole only to readers that it is new to:
+// it was neither sent in pieces nor among the messages that the node was given.
+struct MessageChunk {
+  std::string_view node;
+  std::string task_id;
+  std::string id;
+  Value message;  // A piece holds only what is new.
+  bool whole = false;
+  int64_t send = -1;  // Which Send the task is; -1 for a triggered node.
+  std::vector<std::string> triggers;
+  std::vector<std::string> tags;  // The emitter's.
+};
+
 // kTasks: a task is about to run.
 struct TaskStarted {
   std::string id;
@@ -104,7 +119,8 @@ struct RunWarning {
 
 using EventPayload =
     std::variant<RunMetadata, RunError, StateValues, NodeUpdate, CustomValue,
-                 TaskStarted, TaskFinished, CheckpointReached, RunWarning>;
+                 MessageChunk, TaskStarted, TaskFinished, CheckpointReached,
+                 RunWarning>;
 
 // One level of the path to a graph inside a graph: the node that is or called
 // the graph, and its task.

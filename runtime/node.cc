@@ -40,6 +40,10 @@ const Value& NodeContext::input() const {
 }
 
 void NodeContext::Emit(Value value) const { task_->Emit(std::move(value)); }
+void NodeContext::EmitMessagePiece(std::string id, Value piece,
+                                   std::vector<std::string> tags) const {
+  task_->EmitMessage(std::move(id), std::move(piece), std::move(tags));
+}
 std::stop_token NodeContext::stop_token() const { return task_->stop_token(); }
 void NodeContext::Heartbeat() const { task_->Progress(); }
 std::string_view NodeContext::node() const { return task_->node->name; }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,9 @@ struct RouterView;
 struct StepTask;
 }  // namespace internal
 
+template <class M>
+struct MessageTraits;  // In weir/channels/messages.h.
+
 // What an error handler is told.
 struct NodeFailure {
   std::string_view node;
@@ -43,10 +47,11 @@ class SleepCall;
 // state while nodes run.
 //
 // Errors:   a channel that is empty, or not in the node's input schema, is
-// found
-//           as null. A handle of another graph is too, and fails the task.
-// Threads:  single-owner: of the task's body. Emit(), Heartbeat() and
-//           stop_token() may be called from any thread while the body lives.
+//           found as null. A handle of another graph is too, and fails the
+//           task.
+// Threads:  single-owner: of the task's body. Emit(), EmitMessage(),
+//           Heartbeat() and stop_token() may be called from any thread while
+//           the body lives.
 // Lifetime: until the node's function returns, its Task ends or its Completion
 //           is used; references to state live as long.
 class WEIR_EXPORT NodeContext {
@@ -85,6 +90,18 @@ class WEIR_EXPORT NodeContext {
   template <class T>
   requires(!std::is_same_v<std::decay_t<T>, Value>) void Emit(T&& value) const {
     Emit(Value(std::forward<T>(value)));
+  }
+
+  // Publishes a piece of a message at once, for readers of kMessages. A piece
+  // is an M with only what is new; the pieces of one message have its id, and
+  // the whole message, when the node returns it, is not sent again. `tags` go
+  // with the piece. Never waits.
+  template <class M>
+  void EmitMessage(M piece, std::vector<std::string> tags = {}) const {
+    std::string id(MessageTraits<M>::Id(piece));
+    EmitMessagePiece(std::move(id),
+                     Value(std::in_place_type<M>, std::move(piece)),
+                     std::move(tags));
   }
 
   // Triggered when the run is cancelled or this attempt has run out of time.
@@ -142,6 +159,8 @@ class WEIR_EXPORT NodeContext {
     return ReadElsewhere(channel, schema);
   }
   const Value* ReadElsewhere(uint32_t channel, uint32_t schema) const;
+  void EmitMessagePiece(std::string id, Value piece,
+                        std::vector<std::string> tags) const;
 
   // The run's channels, if the task may read all and sees them as they are.
   const ChannelState* plain_ = nullptr;

@@ -24,6 +24,7 @@ std::shared_ptr<internal::RunEnv> MakeEnv(RunOptions options) {
     options.run_id = internal::NewUuid(env->executor->Now());
   }
   env->options = std::move(options);
+  env->sent_messages = std::make_unique<internal::SentMessages>();
   return env;
 }
 

@@ -153,10 +153,14 @@ class WEIR_EXPORT StateGraph {
   void SetOutput(std::vector<ChannelRef> channels);
 
   // Adds a node. `body` is called by several runs at once and is one of
-  //   R body(NodeContext&)                 a function; R: see NodeResult, or
-  //   void Task<R> body(NodeContext&)           a coroutine void
-  //   body(NodeContext&, Completion)  a callback: ends when `Completion` is
-  //                                        called, from any thread
+  //
+  //   R body(NodeContext&)                 a function
+  //   Task<R> body(NodeContext&)           a coroutine
+  //   void body(NodeContext&, Completion)  a callback, which ends when the
+  //                                        Completion is called, from any
+  //                                        thread
+  //
+  // where R is void or anything that converts to NodeResult.
   template <class F>
   requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F> NodeId
   AddNode(std::string name, F body, NodeOptions options = {}) {

@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
 #include "weir/channels/channel_set.h"
@@ -29,12 +32,28 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+// The ids of the messages that readers of kMessages were sent.
+class SentMessages {
+ public:
+  // False if the id was there.
+  bool Add(std::string_view id) {
+    absl::MutexLock lock(&mutex_);
+    return ids_.emplace(id).second;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  absl::flat_hash_set<std::string> ids_ ABSL_GUARDED_BY(mutex_);
+};
+
 // What a run shares with the runs of the graphs inside it. All fixed before the
 // run begins.
 struct RunEnv {
   Executor* executor = nullptr;
   EventLog<Event>* log = nullptr;  // Null: nobody can ever watch.
   RunOptions options;
+  // Null if there is no log.
+  std::unique_ptr<SentMessages> sent_messages{};
 };
 
 // Run: one execution of a compiled graph: a state machine that workers carry on

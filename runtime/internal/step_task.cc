@@ -630,13 +630,54 @@ void StepTask::Commit(bool cached) {
     PutInCache();
   }
   if (node == &run->graph().start || has_parent_command) return;
+  if (!cached && run->Wants(kMessages)) PublishMessages();
   if (run->Wants(kUpdates)) {
-    const std::string& name =
-        handling_ ? node->policies->handler_name : node->name;
     run->Publish(kUpdates,
-                 NodeUpdate{name, WritesAsValues(run->shown()), cached});
+                 NodeUpdate{ShownName(), WritesAsValues(run->shown()), cached});
   }
   if (!cached) PublishEnd(absl::OkStatus());
+}
+
+const std::string& StepTask::ShownName() const {
+  return handling_ ? node->policies->handler_name : node->name;
+}
+
+// The messages among the task's writes that no reader has and the task was not
+// given.
+void StepTask::PublishMessages() {
+  for (Write& write : writes) {
+    const ChannelInfo& channel = run->graph().channels[write.channel];
+    const MessageReader* reader = channel.kind->messages();
+    if (reader == nullptr) continue;
+    const Value* given = is_send() ? FindField(channel.name)
+                                   : run->channels().Read(write.channel);
+    try {
+      reader->Visit(write.value,
+                    [&](std::string_view id, const Value& message) {
+                      if (given != nullptr && reader->Contains(*given, id))
+                        return;
+                      if (!run->env().sent_messages->Add(id)) return;
+                      PublishMessage(id, message, {}, /*whole=*/true);
+                    });
+    } catch (...) {
+      // A message without an id, and the channel cannot give it one: the
+      // barrier will meet that again, and refuse the write.
+    }
+  }
+}
+
+void StepTask::PublishMessage(std::string_view id, Value message,
+                              std::vector<std::string> tags, bool whole) {
+  MessageChunk chunk{.node = ShownName(),
+                     .task_id = Id(),
+                     .id = std::string(id),
+                     .message = std::move(message),
+                     .whole = whole,
+                     .send = send_index,
+                     .triggers = {},
+                     .tags = std::move(tags)};
+  if (!is_send()) chunk.triggers = node->triggers;
+  run->Publish(kMessages, std::move(chunk));
 }
 
 void StepTask::PublishEnd(const absl::Status& failure) {
@@ -744,19 +785,30 @@ void StepTask::Progress() {
       std::memory_order_relaxed);
 }
 
-void StepTask::Emit(Value value) {
-  if (extra_ != nullptr && extra_->clock != nullptr) {
-    if (extra_->clock->timed_out.load(std::memory_order_relaxed) !=
-        kNotTimedOut) {
-      return;
-    }
-    // A Send's timeout needs no policy of the node.
-    if (node->policies == nullptr || !node->policies->timeout.only_heartbeats) {
-      Progress();
-    }
+// The body emits something: that is progress. False if its time was up before.
+bool StepTask::NoteEmission() {
+  if (extra_ == nullptr || extra_->clock == nullptr) return true;
+  if (extra_->clock->timed_out.load(std::memory_order_relaxed) !=
+      kNotTimedOut) {
+    return false;
   }
-  if (!run->Wants(kCustom)) return;
+  // A Send's timeout needs no policy of the node.
+  if (node->policies == nullptr || !node->policies->timeout.only_heartbeats) {
+    Progress();
+  }
+  return true;
+}
+
+void StepTask::Emit(Value value) {
+  if (!NoteEmission() || !run->Wants(kCustom)) return;
   run->Publish(kCustom, CustomValue{node->name, std::move(value)});
+}
+
+void StepTask::EmitMessage(std::string id, Value piece,
+                           std::vector<std::string> tags) {
+  if (!NoteEmission() || !run->Wants(kMessages)) return;
+  if (!id.empty()) run->env().sent_messages->Add(id);
+  PublishMessage(id, std::move(piece), std::move(tags), /*whole=*/false);
 }
 
 namespace {

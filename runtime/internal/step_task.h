@@ -167,6 +167,7 @@ struct StepTask final : CompletionSink, RunListener {
   std::stop_token stop_token() const;
   void Progress();
   void Emit(Value value);
+  void EmitMessage(std::string id, Value piece, std::vector<std::string> tags);
   // The value of the output channels of `child`, or its failure, as what the
   // node returned.
   NodeResult ResultOf(Run& child);
@@ -209,6 +210,11 @@ struct StepTask final : CompletionSink, RunListener {
   bool Retry(absl::Status& failure);
   void ClearResult();
   void Commit(bool cached);
+  bool NoteEmission();
+  void PublishMessages();
+  void PublishMessage(std::string_view id, Value message,
+                      std::vector<std::string> tags, bool whole);
+  const std::string& ShownName() const;
   void PublishEnd(const absl::Status& failure);
   // The writes to the channels that are in `which`, or to all.
   Values WritesAsValues(const std::vector<bool>* which) const;
