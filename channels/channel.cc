@@ -13,8 +13,7 @@ absl::Status ChannelKind::Restore(ChannelState& state, Value snapshot) const {
     return absl::OkStatus();
   }
   if (snapshot.type() != read_type()) {
-    return absl::DataLossError(absl::StrFormat(
-        "saved value is %s, not %s", snapshot.type_name(), read_type()->name));
+    return internal::WrongSnapshot(snapshot, read_type()->name);
   }
   state.value = std::move(snapshot);
   return absl::OkStatus();
@@ -37,6 +36,11 @@ absl::Status SecondWrite(std::string_view kind) {
 absl::Status SecondOverwrite() {
   return absl::InvalidArgumentError(
       "takes one Overwrite in a superstep, and got two");
+}
+
+absl::Status WrongSnapshot(const Value& snapshot, std::string_view expected) {
+  return absl::DataLossError(absl::StrFormat("saved value is %s, not %s",
+                                             snapshot.type_name(), expected));
 }
 
 }  // namespace internal

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string_view>
 #include <type_traits>
@@ -68,9 +69,10 @@ class WEIR_EXPORT MessageReader {
       absl::FunctionRef<void(std::string_view id, const Value& message)>;
 
   // Calls `visit` with each message in `write`, in order; those without an id
-  // are first given one, in `write` too. Nothing for a write that the channel
-  // refuses.
-  virtual void Visit(Value& write, Visitor visit) const = 0;
+  // are first given one, in `write` too: what `first_id` returns, or, once that
+  // is empty, a new one. Nothing for a write that the channel refuses.
+  virtual void Visit(Value& write, absl::FunctionRef<std::string()> first_id,
+                     Visitor visit) const = 0;
   // Whether `value`, the channel's or one written to it, has a message with
   // this id.
   virtual bool Contains(const Value& value, std::string_view id) const = 0;
@@ -87,7 +89,7 @@ class WEIR_EXPORT MessageReader {
 //           refuses (the run then fails with an InvalidUpdateError), any other
 //           code when the user's reducer failed (ReducerError). Messages say
 //           what is wrong with the write; the caller adds the channel's name
-//           and the nodes that wrote.
+//           and the nodes that wrote. Each reads on from "channel 'x' ".
 // Threads:  immutable; one kind serves any number of runs at once. A
 //           ChannelState is single-owner.
 // Source:   the operations and their order are those of LangGraph's channels
@@ -98,7 +100,7 @@ class WEIR_EXPORT ChannelKind {
 
   // "LastValue", for messages and drawings.
   virtual std::string_view name() const = 0;
-  // The type that is read, for checks where channels of two graphs meet.
+  // The type that is read: TypeOf<T>().
   virtual const internal::ValueType* read_type() const = 0;
 
   // Brings a new state to its initial value.
@@ -154,6 +156,7 @@ class OneOrMany {
   // NOLINTBEGIN(google-explicit-constructor): writes deduce from the handle.
   OneOrMany(T one) : value_(std::in_place_type<T>, std::move(one)) {}
   OneOrMany(std::vector<T> many) : value_(std::move(many)) {}
+  OneOrMany(std::initializer_list<T> many) : value_(std::vector<T>(many)) {}
   // What converts to a T ("ice cream", say, to a string).
   template <class U>
   requires(!std::same_as<std::remove_cvref_t<U>, OneOrMany> &&

@@ -10,6 +10,9 @@ ChannelSet::ChannelSet(absl::Span<const ChannelInfo> schema)
   for (uint32_t i = 0; i < schema_.size(); ++i) {
     schema_[i].kind->Init(states_[i]);
     if (schema_[i].kind->reacts_to_finish()) after_finish_.push_back(i);
+    if (schema_[i].kind->clears_when_quiet() && Read(i) != nullptr) {
+      transient_.push_back(i);
+    }
   }
 }
 

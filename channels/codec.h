@@ -66,8 +66,9 @@
 // of the type is made, and has to be the same everywhere.
 //
 // Errors:  Decode() returns DataLoss for bytes that Encode() cannot have
-//          written. It allocates in proportion to the bytes it has read, and
-//          refuses values nested more than 200 deep.
+//          written. It allocates in proportion to the bytes it has read.
+//          Values nested more than 200 deep are neither decoded nor, by
+//          Value::Encode(), encoded.
 // Format:  integers of one byte as that byte, wider ones as LEB128 varints
 //          (signed ones zigzagged), floating numbers little-endian, everything
 //          of variable size after its size.
@@ -244,6 +245,8 @@ absl::Status DecodeEach(std::string_view* in, F take) {
 template <class List, class T>
 struct ListCodec {
   static void Encode(const List& v, std::string* out) {
+    Nesting nesting;
+    if (nesting.RefusesToEncode()) return;
     PutVarint(v.size(), out);
     for (const auto& element : v) Codec<T>::Encode(element, out);
   }
@@ -284,6 +287,8 @@ struct MapCodec {
   }
 
   static void Encode(const Map& map, std::string* out) {
+    Nesting nesting;
+    if (nesting.RefusesToEncode()) return;
     PutVarint(map.size(), out);
     ForEachEntry(map, [out](const K& key, const V& value) {
       Codec<K>::Encode(key, out);
@@ -372,6 +377,8 @@ struct Codec<std::pair<A, B>> {
 template <HasCodec T>
 struct Codec<std::optional<T>> {
   static void Encode(const std::optional<T>& v, std::string* out) {
+    internal::Nesting nesting;
+    if (nesting.RefusesToEncode()) return;
     Codec<bool>::Encode(v.has_value(), out);
     if (v.has_value()) Codec<T>::Encode(*v, out);
   }

@@ -61,10 +61,11 @@ class LastValueKind final : public ChannelKind {
     return after_finish_ ? &ValueTypeOf<Waiting>::kType : read_type();
   }
   absl::Status Restore(ChannelState& state, Value snapshot) const override {
-    const Waiting* waiting = snapshot.As<Waiting>();
-    if (!after_finish_ || waiting == nullptr) {
+    if (!after_finish_ || !snapshot.has_value()) {
       return ChannelKind::Restore(state, std::move(snapshot));
     }
+    const Waiting* waiting = snapshot.As<Waiting>();
+    if (waiting == nullptr) return WrongSnapshot(snapshot, TypeName<Waiting>());
     state.value = Value(std::in_place_type<T>, waiting->first);
     state.hidden = !waiting->second;
     return absl::OkStatus();

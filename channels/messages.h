@@ -81,11 +81,6 @@ using MessageIds = std::function<std::string()>;
 // time this is called.
 WEIR_EXPORT MessageIds RandomMessageIds();
 
-namespace internal {
-template <class M>
-class MessagesKind;
-}  // namespace internal
-
 // MessageList: messages in order, with an index of their ids.
 //
 // Shape:    an AppendLog, so that copies share messages, and an index that
@@ -138,7 +133,6 @@ class MessageList {
  private:
   using Traits = MessageTraits<M>;
   friend struct Codec<MessageList>;
-  friend class internal::MessagesKind<M>;
 
   static void EnsureId(M& message, const MessageIds& new_id) {
     if (Traits::Id(message).empty()) Traits::SetId(message, new_id());
@@ -288,7 +282,8 @@ class MessagesKind final : public ChannelKind, private MessageReader {
  private:
   using Traits = MessageTraits<M>;
 
-  void Visit(Value& write, Visitor visit) const override {
+  void Visit(Value& write, absl::FunctionRef<std::string()> first_id,
+             Visitor visit) const override {
     if (const auto* whole = write.As<MessageList<M>>()) {
       for (const M& message : *whole) {
         visit(Traits::Id(message), Value(std::in_place_type<M>, message));
@@ -303,8 +298,11 @@ class MessagesKind final : public ChannelKind, private MessageReader {
     if (!AreMessages(messages)) return;
     bool any_new = false;
     for (M& message : messages) {
-      any_new |= Traits::Id(message).empty();
-      MessageList<M>::EnsureId(message, new_id_);
+      if (Traits::Id(message).empty()) {
+        any_new = true;
+        std::string id = first_id();
+        Traits::SetId(message, id.empty() ? new_id_() : std::move(id));
+      }
       if (Traits::IsRemove(message)) continue;
       visit(Traits::Id(message), Value(std::in_place_type<M>, message));
     }

@@ -37,6 +37,8 @@ concept NlohmannJson =
 template <NlohmannJson J>
 struct Codec<J> {
   static void Encode(const J& v, std::string* out) {
+    internal::Nesting nesting;
+    if (nesting.RefusesToEncode()) return;
     switch (v.type()) {
       case J::value_t::null:
       case J::value_t::discarded:
@@ -241,7 +243,11 @@ struct Codec<J> {
 // A JSON object is a message.
 template <NlohmannJson J>
 struct MessageTraits<J> {
-  static bool IsMessage(const J& message) { return message.is_object(); }
+  static bool IsMessage(const J& message) {
+    if (!message.is_object()) return false;
+    const auto id = message.find("id");
+    return id == message.end() || id->is_string() || id->is_null();
+  }
   static std::string_view Id(const J& message) { return Text(message, "id"); }
   static void SetId(J& message, std::string&& id) {
     message["id"] = std::move(id);

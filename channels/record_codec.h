@@ -49,6 +49,8 @@ struct RecordField {
 template <class T>
 struct RecordCodec {
   static void Encode(const T& v, std::string* out) {
+    internal::Nesting nesting;
+    if (nesting.RefusesToEncode()) return;
     std::apply(
         [&v, out](const auto&... field) {
           internal::PutVarint(sizeof...(field), out);

@@ -50,7 +50,7 @@ class ReducerKind final : public ChannelKind {
     T& held = *state.value.template Mutable<T>();
     using Result = std::invoke_result_t<const F&, T, const W&>;
     if constexpr (std::is_same_v<Result, absl::StatusOr<T>>) {
-      absl::StatusOr<T> reduced = reduce_(T(held), *item);
+      absl::StatusOr<T> reduced = reduce_(std::move(held), *item);
       if (!reduced.ok()) return reduced.status();
       held = *std::move(reduced);
     } else {
@@ -67,7 +67,7 @@ class ReducerKind final : public ChannelKind {
 }  // namespace internal
 
 // Says that a reducer channel starts empty: its first write becomes its value
-// unreduced.
+// unreduced, or, where a write is of another type, is reduced onto a T{}.
 struct StartEmpty {};
 inline constexpr StartEmpty kStartEmpty;
 
@@ -78,7 +78,8 @@ inline constexpr StartEmpty kStartEmpty;
 //
 // Errors:   a reducer may return StatusOr<T>; it then must not return
 //           InvalidArgument, which stands for a refused write. An exception
-//           fails the run as a ReducerError.
+//           fails the run as a ReducerError. Either way the value that it was
+//           given is gone, with the run.
 template <class T, class W = T, class F>
 requires std::is_invocable_v<const F&, T, const W&> ChannelDef<T, W> Reducer(
     F reduce, T initial = T{}) {

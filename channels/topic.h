@@ -33,10 +33,14 @@ class TopicKind final : public ChannelKind {
   }
 
   absl::StatusOr<bool> Apply(ChannelState& state, Value write,
-                             bool /*overwrite*/) const override {
+                             bool overwrite) const override {
     if (!CarriesWritten<T>(write)) return WrongType(write, TypeName<T>());
+    if (overwrite && state.overwritten) return SecondOverwrite();
+    if (state.overwritten) return false;  // Writes after an Overwrite are void.
+    state.overwritten = overwrite;
     // The first write of a superstep takes the place of the one before.
-    bool changed = !accumulate_ && state.writes == 0 && Clear(state);
+    bool changed =
+        (overwrite || (!accumulate_ && state.writes == 0)) && Clear(state);
     std::vector<T>& list = *state.value.template Mutable<std::vector<T>>();
     ForEachWritten<T>(std::move(write), [&list, &changed](T one) {
       list.push_back(std::move(one));
@@ -80,8 +84,8 @@ class TopicKind final : public ChannelKind {
 // Topic<T>(accumulate): the list of the values written in the superstep before,
 // in merge order; with `accumulate`, of all values ever written. One write
 // carries a T, or several as a std::vector<T> or, where a T may itself be a
-// list (nlohmann::json), as such a list. The channel is empty while its list
-// is.
+// list (nlohmann::json), as such a list. An Overwrite replaces the list. The
+// channel is empty while its list is.
 template <class T>
 ChannelDef<std::vector<T>, OneOrMany<T>> Topic(bool accumulate = false) {
   return {std::make_shared<internal::TopicKind<T>>(accumulate)};

@@ -66,6 +66,12 @@ absl::Status Value::Encode(std::string* out) const {
         "%s has no Codec; specialize weir::Codec for it", type_name()));
   }
   type_->encode(held(), out);
+  if (internal::Nesting::TakeRefusal()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s holds values nested more than 200 deep, which could not be read "
+        "back",
+        type_name()));
+  }
   return absl::OkStatus();
 }
 

@@ -183,6 +183,12 @@ class WEIR_EXPORT Value {
   alignas(8) unsigned char data_[16] = {};
 };
 
+// Identifies T within this process; what ChannelKind::read_type() returns.
+template <class T>
+const internal::ValueType* TypeOf() {
+  return &internal::ValueTypeOf<T>::kType;
+}
+
 // The Value of a channel write: W itself, or, for write types that carry a
 // Value of their own (OneOrMany), that.
 template <class W>

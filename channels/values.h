@@ -12,6 +12,7 @@
 
 #include "weir/channels/channel.h"
 #include "weir/channels/value.h"
+#include "weir/export.h"
 
 namespace weir {
 inline namespace v0 {
@@ -30,7 +31,7 @@ struct ChannelNames {
 // Threads:  immutable through a const Values.
 // Lifetime: what is found lives as long as this object; names live as long as
 //           any Values of the same graph.
-class Values {
+class WEIR_EXPORT Values {
  public:
   struct Item {
     uint32_t channel;  // Index into the names.
@@ -77,7 +78,7 @@ class Values {
   // {"topic": "cats", ...}
   std::string ToJson() const;
 
-  friend bool operator==(const Values& a, const Values& b);
+  friend WEIR_EXPORT bool operator==(const Values& a, const Values& b);
 
  private:
   std::shared_ptr<const ChannelNames> names_;
@@ -86,7 +87,7 @@ class Values {
 
 // For looking only: what a Values holds is saved channel by channel.
 template <>
-struct Codec<Values> {
+struct WEIR_EXPORT Codec<Values> {
   static void AppendJson(const Values& values, std::string* out);
   static void ForEachField(const Values& values,
                            absl::FunctionRef<void(std::string_view, Value)> f);

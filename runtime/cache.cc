@@ -58,16 +58,26 @@ absl::StatusOr<std::string> CacheKey(const CompiledGraph& graph,
   std::string key = absl::StrCat(graph.schema, absl::string_view("\0", 1),
                                  node.name, absl::string_view("\0", 1));
   if (policy.key) return key + policy.key(input);
+  // Each value with its type: equal bytes of two types are two inputs.
+  auto append = [&key](std::string_view name, const Value& value) {
+    std::string bytes;
+    if (absl::Status s = value.Encode(&bytes); !s.ok()) return s;
+    for (const std::string_view part :
+         {name, value.type_name(), std::string_view(bytes)}) {
+      absl::StrAppend(&key, part.size(), ":",
+                      absl::string_view(part.data(), part.size()));
+    }
+    return absl::OkStatus();
+  };
   const Values* channels = input.As<Values>();
   if (channels == nullptr) {
-    if (absl::Status s = input.Encode(&key); !s.ok()) return s;
+    if (absl::Status s = append("", input); !s.ok()) return s;
     return key;
   }
   for (const Values::Item& item : channels->items()) {
-    std::string value;
-    if (absl::Status s = item.value.Encode(&value); !s.ok()) return s;
-    absl::StrAppend(&key, item.channel, absl::string_view("\0", 1),
-                    value.size(), absl::string_view("\0", 1), value);
+    if (absl::Status s = append(channels->name(item), item.value); !s.ok()) {
+      return s;
+    }
   }
   return key;
 }

@@ -9,11 +9,17 @@ namespace internal {
 
 bool UnwrapOverwrite(Value& value) {
   if (!value.is_record()) return false;
-  int fields = 0;
-  value.ForEachField([&fields](std::string_view, const Value&) { ++fields; });
-  if (fields != 1) return false;
   Value inner = value.Field("__overwrite__");
-  if (!inner.has_value()) return false;
+  if (inner.has_value()) {
+    int fields = 0;
+    value.ForEachField([&fields](std::string_view, const Value&) { ++fields; });
+    if (fields != 1) return false;
+  } else {
+    const Value type = value.Field("type");
+    if (!type.has_value() || type.ToJson() != "\"__overwrite__\"") return false;
+    inner = value.Field("value");
+    if (!inner.has_value()) return false;
+  }
   value = std::move(inner);
   return true;
 }

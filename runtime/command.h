@@ -63,8 +63,9 @@ struct Write {
 
 struct UpdateAccess;
 
-// Whether `value` is a record of the one field "__overwrite__", the form in
-// which dynamic state says Overwrite; then `value` becomes that field's.
+// Whether `value` is one of the records by which dynamic state says Overwrite:
+// {"__overwrite__": v}, or {"type": "__overwrite__", "value": v}. Then it
+// becomes v.
 bool UnwrapOverwrite(Value& value);
 
 }  // namespace internal
@@ -102,11 +103,22 @@ class WEIR_EXPORT Update {
   Update&& Set(const Channel<T, W>& channel, std::type_identity_t<W> value) && {
     return std::move(Set(channel, std::move(value)));
   }
-  // By name, for graphs whose state is dynamic. A record of the one field
-  // "__overwrite__" counts as an Overwrite of that field's value.
+  // By name, for graphs whose state is dynamic. The records {"__overwrite__":
+  // v} and {"type": "__overwrite__", "value": v} count as an Overwrite with v;
+  // in a write by handle they are values like any other.
   Update& Set(std::string_view channel, Value value) &;
   Update&& Set(std::string_view channel, Value value) && {
     return std::move(Set(channel, std::move(value)));
+  }
+  template <class T>
+  requires(!std::is_same_v<std::decay_t<T>, Value>) Update& Set(
+      std::string_view channel, T&& value) & {
+    return Set(channel, Value(std::forward<T>(value)));
+  }
+  template <class T>
+  requires(!std::is_same_v<std::decay_t<T>, Value>) Update &&
+      Set(std::string_view channel, T&& value) && {
+    return std::move(Set(channel, Value(std::forward<T>(value))));
   }
 
   // Replaces a reducing channel's value unreduced. Other writes to the channel

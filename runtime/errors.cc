@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 
 #include "weir/runtime/internal/node_body.h"
 
@@ -57,6 +58,19 @@ absl::Status MakeError(ErrorKind kind, absl::StatusCode code,
   return status;
 }
 
+std::string Shown(const Value& value) {
+  constexpr size_t kLongest = 200;
+  std::string text;
+  try {
+    value.AppendJson(&text);  // The user's codec.
+  } catch (...) {
+    text = "a value";
+  }
+  if (text.size() > kLongest) text.replace(kLongest, text.npos, "...");
+  absl::StrAppend(&text, " (", std::string(value.type_name()), ")");
+  return text;
+}
+
 absl::Status Annotate(const absl::Status& status, ErrorKind kind,
                       const std::string& message) {
   absl::Status annotated = MakeError(kind, status.code(), message);
@@ -77,6 +91,12 @@ absl::Status CurrentException() {
   } catch (...) {
     return absl::UnknownError("threw something that is no std::exception");
   }
+}
+
+absl::Status ThrownByReducer() {
+  const absl::Status thrown = CurrentException();
+  return absl::Status(thrown.code(), "has a reducer that threw: " +
+                                         std::string(thrown.message()));
 }
 
 }  // namespace internal

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 
+#include "weir/channels/value.h"
 #include "weir/export.h"
 
 namespace weir {
@@ -42,6 +43,8 @@ namespace internal {
 
 absl::Status MakeError(ErrorKind kind, absl::StatusCode code,
                        const std::string& message);
+// A value for a message: its JSON, cut where it is long, and its type.
+std::string Shown(const Value& value);
 // `status` with another message; payloads are kept, and `kind` is set if it
 // carries none.
 absl::Status Annotate(const absl::Status& status, ErrorKind kind,

@@ -29,12 +29,15 @@ enum StreamModes : uint32_t {
   kCheckpoints = 1u << 4,  // Each checkpoint, with the tasks that come next.
   kDebug = 1u << 5,     // Tasks, checkpoints and warnings, with step and time.
   kMessages = 1u << 6,  // Pieces of messages, and the messages nodes return.
-  // The metadata and error events of a run; every reader gets them.
+  // The metadata and error events of a Runtime's run; every reader gets them.
   kControl = 1u << 31,
 };
 constexpr StreamModes operator|(StreamModes a, StreamModes b) {
   return static_cast<StreamModes>(static_cast<uint32_t>(a) |
                                   static_cast<uint32_t>(b));
+}
+constexpr StreamModes& operator|=(StreamModes& a, StreamModes b) {
+  return a = a | b;
 }
 
 // The payloads of events. Each is immutable and holds Values, not text.
@@ -150,7 +153,7 @@ struct EventBody : RefCounted<EventBody> {
 // Lifetime: independent of the run and of its graph.
 class WEIR_EXPORT Event {
  public:
-  Event() = default;
+  Event() = default;  // Holds nothing, and is only to be assigned to.
   Event(uint32_t mode, internal::Ref<const internal::EventBody> body)
       : body_(std::move(body)), mode_(mode) {}
 

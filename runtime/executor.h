@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/notification.h"
@@ -34,9 +35,17 @@ class WEIR_EXPORT Executor {
   // Runs `job` once `delay` has passed.
   virtual TimerId PostAfter(absl::Duration delay, Job job) = 0;
 
-  // Drops a job given to PostAfter(). False if it has run or may be running.
+  // The same for a job that is short and must not wait for a worker to be free,
+  // such as asking one that is busy to stop: an executor that has a thread for
+  // timers runs it there.
+  virtual TimerId CallAfter(absl::Duration delay, Job job) {
+    return PostAfter(delay, std::move(job));
+  }
+
+  // Drops a job given to either. False if it has run or may be running.
   virtual bool Cancel(TimerId timer) = 0;
 
+  // Never goes back; timeouts and times to live are measured by it.
   virtual absl::Time Now() const = 0;
 
   // How many jobs may run at once, the caller of RunUntil() included; >= 1.
@@ -64,6 +73,7 @@ class WEIR_EXPORT TbbExecutor final : public Executor {
 
   void Post(Job job) override;
   TimerId PostAfter(absl::Duration delay, Job job) override;
+  TimerId CallAfter(absl::Duration delay, Job job) override;
   bool Cancel(TimerId timer) override;
   absl::Time Now() const override;
   int workers() const override;

@@ -115,7 +115,7 @@ bool InlineExecutor::Cancel(TimerId timer) {
   return job != nullptr;
 }
 
-absl::Time InlineExecutor::Now() const { return absl::Now(); }
+absl::Time InlineExecutor::Now() const { return internal::SteadyNow(); }
 
 bool InlineExecutor::RunUntil(const absl::Notification& done) {
   Rep& rep = *rep_;

@@ -23,16 +23,18 @@ const Value* NodeContext::ReadElsewhere(uint32_t channel,
   if (view_ == nullptr && task_->is_send()) {
     return task_->FindField(graph.channels[channel].name);
   }
+  if (view_ != nullptr) {
+    return view_->reads(channel) ? view_->Read(channel) : nullptr;
+  }
   if (!task_->reads(channel)) return nullptr;
-  return view_ != nullptr ? view_->Read(channel)
-                          : task_->run->channels().Read(channel);
+  return task_->run->channels().Read(channel);
 }
 
 const Value* NodeContext::Find(std::string_view name) const {
   if (view_ == nullptr) return task_->FindByName(name);
   const std::optional<uint32_t> channel = task_->run->graph().FindChannel(name);
   if (!channel.has_value()) return task_->FindUnknown(name);
-  return task_->reads(*channel) ? view_->Read(*channel) : nullptr;
+  return view_->reads(*channel) ? view_->Read(*channel) : nullptr;
 }
 
 const Value& NodeContext::input() const {
@@ -45,7 +47,9 @@ void NodeContext::EmitMessagePiece(std::string id, Value piece,
   task_->EmitMessage(std::move(id), std::move(piece), std::move(tags));
 }
 std::stop_token NodeContext::stop_token() const { return task_->stop_token(); }
-void NodeContext::Heartbeat() const { task_->Progress(); }
+void NodeContext::Heartbeat() const {
+  static_cast<void>(task_->Progress(/*by_heartbeat=*/true));
+}
 std::string_view NodeContext::node() const { return task_->node->name; }
 int64_t NodeContext::step() const { return task_->run->step(); }
 std::string NodeContext::task_id() const { return task_->Id(); }
@@ -89,7 +93,13 @@ class CallState final : public RunListener {
     child->Begin(std::move(input_));
     if (!child->done().HasBeenNotified() &&
         !child->executor().RunUntil(child->done())) {
-      child->AddRef();  // Its tasks still wait; they may be completed later.
+      // Its tasks still wait; they may be completed later, and then ask the
+      // tasks around them whether to stop.
+      child->AddRef();
+      for (StepTask* task = task_; task != nullptr;
+           task = task->run->parent()) {
+        task->run->AddRef();
+      }
       return absl::InternalError(absl::StrFormat(
           "graph '%s', called by node '%s', waits for something that never "
           "comes",
@@ -108,8 +118,8 @@ class CallState final : public RunListener {
 
   absl::StatusOr<Values> Result() {
     if (child_->status().ok()) return child_->Output();
-    if (ErrorKindOf(child_->status()) == ErrorKind::kParentCommand) {
-      task_->NoteCalledCommand(*child_->TakeParentCommand());
+    if (std::optional<Command> command = child_->TakeParentCommand()) {
+      task_->NoteCalledCommand(*std::move(command));
     }
     return child_->status();
   }

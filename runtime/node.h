@@ -94,8 +94,14 @@ class WEIR_EXPORT NodeContext {
 
   // Publishes a piece of a message at once, for readers of kMessages. A piece
   // is an M with only what is new; the pieces of one message have its id, and
-  // the whole message, when the node returns it, is not sent again. `tags` go
-  // with the piece. Never waits.
+  // the whole message, when the node returns it, is not sent again. Pieces
+  // without an id are of one message, the first without one that the node
+  // returns. `tags` go with the piece; one
+  // with the tag "nostream" is not sent. Never waits.
+  //
+  //   node.EmitMessage(weir::Message{"assistant", "Hel"});
+  //   node.EmitMessage(weir::Message{"assistant", "lo"});
+  //   return weir::Update(messages, weir::Message{"assistant", "Hello"});
   template <class M>
   void EmitMessage(M piece, std::vector<std::string> tags = {}) const {
     std::string id(MessageTraits<M>::Id(piece));
@@ -105,6 +111,8 @@ class WEIR_EXPORT NodeContext {
   }
 
   // Triggered when the run is cancelled or this attempt has run out of time.
+  // Callbacks on it run on the thread that asks, and must be short. On an
+  // executor without threads of its own time runs out only between jobs.
   std::stop_token stop_token() const;
   // Says that the node is making progress; see TimeoutPolicy::idle.
   void Heartbeat() const;
@@ -140,11 +148,11 @@ class WEIR_EXPORT NodeContext {
   // a coroutine, `co_await` it, which holds no worker while the graph waits. A
   // node that gets a ParentCommand status returns it, and has then returned the
   // command.
-  GraphCall Invoke(const Graph& graph, weir::Input input) const;
+  [[nodiscard]] GraphCall Invoke(const Graph& graph, weir::Input input) const;
 
-  // `co_await node.Sleep(d)`: OK after `d`, Cancelled when asked to stop
-  // before.
-  SleepCall Sleep(absl::Duration delay) const;
+  // In a coroutine, `co_await node.Sleep(d)`: OK after `d`, Cancelled when
+  // asked to stop before.
+  [[nodiscard]] SleepCall Sleep(absl::Duration delay) const;
 
  private:
   friend struct internal::StepTask;

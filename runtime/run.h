@@ -118,7 +118,6 @@ struct RunOptions {
 
 namespace internal {
 class Run;
-class LogReader;
 }  // namespace internal
 
 // RunStream: a running graph's events, as they come.
@@ -139,10 +138,10 @@ class WEIR_EXPORT RunStream {
   const Event* Next();
   // The run's final status; OK while it runs.
   absl::Status status() const;
-  // The run's values, once Next() has returned null: as Graph::Invoke() returns
-  // them.
+  // The run's values, as Graph::Invoke() returns them. Waits for the run's end;
+  // the events stay to be read.
   absl::StatusOr<weir::Values> Result();
-  // Asks the run to stop; its events go on until it has.
+  // Asks the run to stop; its events go on until it has. Thread-safe.
   void Cancel();
 
  private:

@@ -300,6 +300,11 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
                absl::StrFormat("the input of node '%s'", built.name));
   }
   if (node.graph != nullptr) ShareChannels(built, node);
+  if (node.graph == nullptr && node.body == nullptr) {
+    Mistake(absl::StrFormat(
+        "node '%s' is a Graph that was moved from; give it a copy",
+        built.name));
+  }
   CheckPolicies(absl::StrFormat("node '%s'", built.name), built.options.retry,
                 built.options.timeout);
 
@@ -334,7 +339,7 @@ void Compiler::CheckPolicies(const std::string& where,
                           "the first attempt, so it is at least 1",
                           where, retry.max_attempts));
     }
-    if (retry.backoff_factor < 1 ||
+    if (!(retry.backoff_factor >= 1) ||
         retry.initial_interval < absl::ZeroDuration()) {
       Mistake(
           absl::StrFormat("%s: a retry's interval must not be negative nor "
@@ -494,6 +499,9 @@ void Compiler::AddBranches(const std::vector<BuiltBranch>& branches) {
     CompiledBranch branch;
     branch.router = built.router;
     branch.destinations = Destinations(built.options.destinations, what);
+    if (built.options.input.has_value()) {
+      branch.readable = Select(*built.options.input, "the input of " + what);
+    }
     for (const auto& [label, node] : built.options.path_map) {
       branch.path_map[label] = Destination(node, what);
     }

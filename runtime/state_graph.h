@@ -47,7 +47,9 @@ class ChannelRef {
 
 // ErrorHandler: runs in place of a node that has finally failed, in the same
 // superstep and on the same input; NodeContext::failure() says what happened.
-// It returns what a node returns. The failed node's edges do not fire.
+// It returns what a node returns. The failed node's edges do not fire. It is
+// called once: no retry, timeout or cache policy applies to it. A node that was
+// only asked to stop is not handled.
 class ErrorHandler {
  public:
   template <class F>
@@ -91,6 +93,8 @@ struct BranchOptions {
   std::map<std::string, std::string> path_map{};
   // Without a path map: where the router may go. Absent: anywhere.
   std::optional<std::vector<NodeRef>> destinations{};
+  // The channels that the router reads; by default those that its node reads.
+  std::optional<std::vector<ChannelRef>> input{};
 };
 
 // CompileOptions: defaults for the nodes that have no policy of their own. They
@@ -103,8 +107,9 @@ struct CompileOptions {
   // Makes cache policies work. Graphs used as nodes use it as well if they have
   // none of their own.
   std::shared_ptr<Cache> result_cache{};
-  // Whether a Command, Send or router that names an unknown or undeclared node
-  // fails the task. Otherwise it is ignored, with a warning in the log sink.
+  // Whether a Command, Send or router that names an unknown or undeclared node,
+  // or an update that names an unknown channel, fails the task. Otherwise it is
+  // ignored, with a warning for readers of kDebug.
   bool strict = false;
   // Names the graph, for messages.
   std::string name = "graph";
@@ -162,8 +167,8 @@ class WEIR_EXPORT StateGraph {
   //
   // where R is void or anything that converts to NodeResult.
   template <class F>
-  requires internal::kIsFunctionNode<F> || internal::kIsCallbackNode<F> NodeId
-  AddNode(std::string name, F body, NodeOptions options = {}) {
+  requires(!std::is_same_v<F, Graph>) NodeId
+      AddNode(std::string name, F body, NodeOptions options = {}) {
     return AddNodeBody(std::move(name),
                        std::make_shared<internal::NodeBody>(
                            internal::MakeNodeBody(std::move(body))),

@@ -4,35 +4,62 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace weir {
 inline namespace v0 {
+
+namespace internal {
+
+// What a coroutine returns: co_return with a value, or without.
+template <class T>
+struct TaskValue {
+  template <class U>
+  void return_value(U&& result) {
+    value.emplace(std::forward<U>(result));
+  }
+  T Take() {
+    if (!value.has_value()) {
+      throw std::logic_error("a coroutine ended without co_return");
+    }
+    return *std::move(value);
+  }
+  std::optional<T> value;
+};
+
+template <>
+struct TaskValue<void> {
+  void return_void() {}
+  void Take() {}
+};
+
+}  // namespace internal
 
 // Task<T>: a coroutine that gives a T. It starts when it is awaited and resumes
 // whoever awaits it when it is done. A node that is a coroutine returns
 // Task<NodeResult> (or Task of anything that converts to it) and holds no
 // worker while it waits.
 //
-//   builder.AddNode("ask", [](weir::NodeContext& node) ->
-//   weir::Task<weir::NodeResult> {
+//   weir::Task<weir::NodeResult> Ask(weir::NodeContext& node) {
 //     absl::Status slept = co_await node.Sleep(absl::Seconds(1));
 //     if (!slept.ok()) co_return slept;
 //     co_return weir::Update(...);
-//   });
+//   }
+//
+// A Task<void> gives nothing; any other must co_return a value on every path.
 //
 // Errors:   an exception that leaves the coroutine is thrown where it is
-//           awaited; in a node it becomes the node's error.
+//           awaited; in a node it becomes the node's error. So does reaching
+//           the end without co_return, where the compiler lets that pass.
 // Threads:  single-owner.
 // Lifetime: destroying a Task destroys the coroutine, which must not be
-// running.
-//           A lambda's captures live in the lambda, not in the coroutine: a
-//           node's lambda is kept by its graph.
+//           running. A lambda's captures live in the lambda, not in the
+//           coroutine: a node's lambda is kept by its graph.
 template <class T>
 class [[nodiscard]] Task {
  public:
-  struct promise_type {
-    std::optional<T> value;
+  struct promise_type : internal::TaskValue<T> {
     std::exception_ptr error;
     std::coroutine_handle<> awaiting;
 
@@ -49,10 +76,6 @@ class [[nodiscard]] Task {
       void await_resume() noexcept {}
     };
     ResumeAwaiting final_suspend() noexcept { return {}; }
-    template <class U>
-    void return_value(U&& result) {
-      value.emplace(std::forward<U>(result));
-    }
     void unhandled_exception() { error = std::current_exception(); }
   };
 
@@ -74,7 +97,7 @@ class [[nodiscard]] Task {
     if (handle_.promise().error) {
       std::rethrow_exception(handle_.promise().error);
     }
-    return *std::move(handle_.promise().value);
+    return handle_.promise().Take();
   }
 
  private:

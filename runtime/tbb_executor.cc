@@ -25,6 +25,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -568,12 +569,16 @@ Executor::TimerId CallerExecutor::PostAfter(absl::Duration delay, Job job) {
   return rep().Timers().Add(delay, std::move(job));
 }
 
+Executor::TimerId CallerExecutor::CallAfter(absl::Duration delay, Job job) {
+  return rep().Timers().Add(delay, std::move(job), TimerQueue::kHere);
+}
+
 bool CallerExecutor::Cancel(TimerId timer) {
   Rep* const rep = rep_.load(std::memory_order_acquire);
   return rep != nullptr && rep->Timers().Cancel(timer);
 }
 
-absl::Time CallerExecutor::Now() const { return absl::Now(); }
+absl::Time CallerExecutor::Now() const { return SteadyNow(); }
 
 int CallerExecutor::workers() const {
   int workers = workers_.load(std::memory_order_relaxed);
@@ -597,22 +602,75 @@ bool CallerExecutor::RunUntil(const absl::Notification& done) {
 
 }  // namespace internal
 
-struct TbbExecutor::Rep {
-  explicit Rep(int workers)
-      : crew(workers), timers([this](Job job) {
-          crew.Post(std::move(job), /*may_help=*/true);
-        }) {
-    // oneTBB has a worker less than cores, counting on the caller, who may be
-    // asleep in RunUntil(); and a caller may ask for more workers than cores. A
-    // limit that the host has set stays.
-    constexpr auto kThreads = tbb::global_control::max_allowed_parallelism;
-    const auto cores = static_cast<size_t>(tbb::info::default_concurrency());
-    const auto wanted = static_cast<size_t>(std::min(workers, 255)) + 1;
-    const size_t allowed = tbb::global_control::active_value(kThreads);
-    if (cores <= allowed && allowed < wanted) threads.emplace(kThreads, wanted);
+namespace {
+
+// ThreadWish: asks oneTBB for enough threads while it lives. oneTBB obeys the
+// smallest of all limits in force, so all wishes of the process share one, of
+// the largest of them.
+//
+// Threads: thread-safe.
+class ThreadWish {
+ public:
+  explicit ThreadWish(size_t threads) : threads_(threads) {
+    Wishes& wishes = Of();
+    absl::MutexLock lock(&wishes.mutex);
+    if (wishes.threads.empty() &&
+        tbb::global_control::active_value(kLimit) <
+            static_cast<size_t>(tbb::info::default_concurrency())) {
+      threads_ = 0;  // A limit that the host has set stays.
+      return;
+    }
+    wishes.threads.insert(threads_);
+    wishes.Apply();
+  }
+  ~ThreadWish() {
+    if (threads_ == 0) return;
+    Wishes& wishes = Of();
+    absl::MutexLock lock(&wishes.mutex);
+    wishes.threads.erase(wishes.threads.find(threads_));
+    wishes.Apply();
+  }
+  ThreadWish(const ThreadWish&) = delete;
+  ThreadWish& operator=(const ThreadWish&) = delete;
+
+ private:
+  static constexpr auto kLimit = tbb::global_control::max_allowed_parallelism;
+
+  struct Wishes {
+    void Apply() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      control.reset();
+      if (threads.empty()) return;
+      const size_t wanted = *threads.rbegin();
+      if (wanted > tbb::global_control::active_value(kLimit)) {
+        control.emplace(kLimit, wanted);
+      }
+    }
+    absl::Mutex mutex;
+    std::multiset<size_t> threads ABSL_GUARDED_BY(mutex);
+    std::optional<tbb::global_control> control ABSL_GUARDED_BY(mutex);
+  };
+  // Never destroyed: executors may live as long as the process.
+  static Wishes& Of() {
+    static Wishes& wishes = *new Wishes;
+    return wishes;
   }
 
-  std::optional<tbb::global_control> threads;
+  size_t threads_;  // 0: none is asked for.
+};
+
+}  // namespace
+
+struct TbbExecutor::Rep {
+  // oneTBB has a worker less than cores, counting on the caller, who may be
+  // asleep in RunUntil(); and a caller may ask for more workers than cores.
+  explicit Rep(int workers)
+      : threads(static_cast<size_t>(std::min(workers, 255)) + 1),
+        crew(workers),
+        timers([this](Job job) {
+          crew.Post(std::move(job), /*may_help=*/true);
+        }) {}
+
+  const ThreadWish threads;
   internal::ArenaCrew crew;
   internal::TimerQueue timers;
 };
@@ -635,9 +693,13 @@ Executor::TimerId TbbExecutor::PostAfter(absl::Duration delay, Job job) {
   return rep_->timers.Add(delay, std::move(job));
 }
 
+Executor::TimerId TbbExecutor::CallAfter(absl::Duration delay, Job job) {
+  return rep_->timers.Add(delay, std::move(job), internal::TimerQueue::kHere);
+}
+
 bool TbbExecutor::Cancel(TimerId timer) { return rep_->timers.Cancel(timer); }
 
-absl::Time TbbExecutor::Now() const { return absl::Now(); }
+absl::Time TbbExecutor::Now() const { return internal::SteadyNow(); }
 
 int TbbExecutor::workers() const { return rep_->crew.limit(); }
 

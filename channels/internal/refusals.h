@@ -23,6 +23,10 @@ WEIR_EXPORT absl::Status SecondWrite(std::string_view kind);
 // A second Overwrite in one superstep.
 WEIR_EXPORT absl::Status SecondOverwrite();
 
+// DataLoss: a snapshot of another type than the channel saves.
+WEIR_EXPORT absl::Status WrongSnapshot(const Value& snapshot,
+                                       std::string_view expected);
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weir

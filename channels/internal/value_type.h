@@ -14,6 +14,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 #include "weir/channels/codec_fwd.h"
 #include "weir/export.h"
@@ -63,7 +64,8 @@ inline constexpr bool kStoredInline =
 template <class T>
 using HeldAs = std::conditional_t<std::is_same_v<T, const char*> ||
                                       std::is_same_v<T, char*> ||
-                                      std::is_same_v<T, std::string_view>,
+                                      std::is_same_v<T, std::string_view> ||
+                                      std::is_same_v<T, absl::string_view>,
                                   std::string, T>;
 
 // Passed by reference below: as a parameter they would need Value complete.

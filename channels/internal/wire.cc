@@ -1,5 +1,7 @@
 #include "weir/channels/internal/wire.h"
 
+#include <utility>
+
 #include "absl/strings/str_format.h"
 
 namespace weir {
@@ -10,6 +12,7 @@ namespace {
 constexpr int kMaxNesting = 200;
 
 thread_local int nesting = 0;
+thread_local bool refused_to_encode = false;
 
 }  // namespace
 
@@ -51,6 +54,11 @@ absl::Status GetSized(std::string_view* in, std::string_view* bytes) {
 Nesting::Nesting() { ++nesting; }
 Nesting::~Nesting() { --nesting; }
 bool Nesting::too_deep() const { return nesting > kMaxNesting; }
+bool Nesting::RefusesToEncode() const {
+  if (too_deep()) refused_to_encode = true;
+  return too_deep();
+}
+bool Nesting::TakeRefusal() { return std::exchange(refused_to_encode, false); }
 
 }  // namespace internal
 }  // namespace v0

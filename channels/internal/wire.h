@@ -30,9 +30,9 @@ WEIR_EXPORT absl::Status GetBytes(std::string_view* in, uint64_t size,
 WEIR_EXPORT absl::Status GetSized(std::string_view* in,
                                   std::string_view* bytes);
 
-// Counts how deep the decoding of one value has descended on this worker's
-// stack, as a type that contains itself could go on for as long as there are
-// bytes. Decode() has no argument to count in, hence a thread-local.
+// Counts how deep the coding of one value has descended on this worker's stack,
+// as a type that contains itself could go on for as long as there are bytes.
+// Codecs have no argument to count in, hence a thread-local.
 class WEIR_EXPORT Nesting {
  public:
   Nesting();
@@ -40,6 +40,9 @@ class WEIR_EXPORT Nesting {
   Nesting(const Nesting&) = delete;
   Nesting& operator=(const Nesting&) = delete;
   bool too_deep() const;
+  // The same for Encode(), which cannot fail: TakeRefusal() tells its caller.
+  bool RefusesToEncode() const;
+  static bool TakeRefusal();
 };
 
 }  // namespace internal

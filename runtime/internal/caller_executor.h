@@ -35,6 +35,7 @@ class CallerExecutor final : public Executor {
 
   void Post(Job job) override;
   TimerId PostAfter(absl::Duration delay, Job job) override;
+  TimerId CallAfter(absl::Duration delay, Job job) override;
   bool Cancel(TimerId timer) override;
   absl::Time Now() const override;
   int workers() const override;

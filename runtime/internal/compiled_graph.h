@@ -33,6 +33,9 @@ struct CompiledBranch {
   absl::flat_hash_map<std::string, uint32_t> path_map;
   // The declared targets; absent: anywhere.
   std::optional<std::vector<uint32_t>> destinations;
+  // The channels that the router reads, as CompiledNode::readable; absent: as
+  // its node.
+  std::optional<std::vector<bool>> readable;
 };
 
 // A node's part in a join: which one, and as which of its sources.
@@ -112,6 +115,14 @@ struct CompiledGraph {
         channel_index.find(absl::string_view(channel.data(), channel.size()));
     if (it == channel_index.end()) return std::nullopt;
     return it->second;
+  }
+
+  // For messages.
+  std::string NameOf(const NodeRef& ref) const {
+    if (ref.id().schema() == 0) return ref.name();
+    const uint32_t node = Resolve(ref);
+    if (node < nodes.size()) return nodes[node].name;
+    return "a node of another graph";
   }
 
   // The node's index, kToEnd, or kToUnknown.

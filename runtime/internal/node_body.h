@@ -8,6 +8,7 @@
 
 #include "absl/functional/any_invocable.h"
 
+#include "weir/export.h"
 #include "weir/runtime/command.h"
 #include "weir/runtime/node.h"
 #include "weir/runtime/task.h"
@@ -29,7 +30,10 @@ struct NodeBody {
 
 // The Status of the exception being handled: ResourceExhausted for
 // std::bad_alloc, else Unknown with its what().
-absl::Status CurrentException();
+WEIR_EXPORT absl::Status CurrentException();
+
+// The same, of what a channel's reducer threw: "has a reducer that threw: ...".
+absl::Status ThrownByReducer();
 
 template <class T>
 inline constexpr bool kIsTask = false;
@@ -53,8 +57,12 @@ template <class R>
 Detached Drive(Task<R> task, Completion done) {
   NodeResult result;
   try {
-    R returned = co_await task;
-    result = NodeResult(std::move(returned));
+    if constexpr (std::is_void_v<R>) {
+      co_await task;
+    } else {
+      R returned = co_await task;
+      result = NodeResult(std::move(returned));
+    }
   } catch (...) {
     result = NodeResult(CurrentException());
   }
@@ -70,13 +78,27 @@ template <class F>
 inline constexpr bool kIsFunctionNode =
     std::is_invocable_v<const F&, NodeContext&>;
 
+// Whether a node may return an R.
+template <class R>
+inline constexpr bool kIsNodeResult =
+    std::is_void_v<R> || std::is_convertible_v<R, NodeResult>;
+template <class R>
+inline constexpr bool kIsNodeResult<Task<R>> = kIsNodeResult<R>;
+
 template <class F>
 NodeBody MakeNodeBody(F body) {
+  static_assert(kIsFunctionNode<F> || kIsCallbackNode<F>,
+                "a node takes (NodeContext&) or (NodeContext&, Completion), "
+                "and is callable while const: no mutable lambda");
   NodeBody out;
   if constexpr (kIsCallbackNode<F>) {
     out.async = std::move(body);
   } else {
     using R = std::invoke_result_t<const F&, NodeContext&>;
+    static_assert(kIsNodeResult<R>,
+                  "a node returns void, Update, Command, Send, Status or "
+                  "StatusOr of these, or a Task of one; several Sends are "
+                  "Command{.go_to = ...}");
     if constexpr (kIsTask<R>) {
       out.async = [body = std::move(body)](NodeContext& node, Completion done) {
         Drive(body(node), std::move(done));
@@ -99,6 +121,10 @@ NodeBody MakeNodeBody(F body) {
 
 template <class F>
 RouterBody MakeRouterBody(F router) {
+  static_assert(
+      std::is_convertible_v<std::invoke_result_t<const F&, NodeContext&>,
+                            Route>,
+      "a router returns a node, a Send, a vector of these, or a Status");
   return [router = std::move(router)](NodeContext& state) {
     return Route(router(state));
   };

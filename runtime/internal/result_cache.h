@@ -20,11 +20,17 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
-// All that a successful task left for the barrier.
+// All that a successful task left for the barrier. Nodes by name: graphs that
+// share a cache may number them otherwise.
 struct CachedResult {
+  struct Sent {
+    std::string node;
+    Value arg;
+    std::optional<absl::Duration> timeout;
+  };
   std::vector<Write> writes;
-  std::vector<uint32_t> gotos;
-  std::vector<PendingSend> sends;
+  std::vector<std::string> gotos;
+  std::vector<Sent> sends;
 };
 
 // The entry's key: graph, node and the policy's key of the input.

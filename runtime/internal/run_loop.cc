@@ -130,6 +130,16 @@ absl::Status Run::PlanStart(Input input) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "recursion_limit is %d; it must be at least 1", limit()));
   }
+  if (env_->options.max_concurrency < 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "max_concurrency is %d; it must be at least 0, which is any number",
+        env_->options.max_concurrency));
+  }
+  if (env_->options.step_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("step_timeout is %s; it must be more than nothing",
+                        absl::FormatDuration(env_->options.step_timeout)));
+  }
   Command& command = input.command();
   if (input.is_continue()) {
     return MakeError(ErrorKind::kEmptyInput, absl::StatusCode::kInvalidArgument,
@@ -143,11 +153,10 @@ absl::Status Run::PlanStart(Input input) {
     Update kept;
     const Value refused = UpdateAccess::refused(command.update);
     if (refused.has_value()) {
-      return MakeError(ErrorKind::kInvalidUpdate,
-                       absl::StatusCode::kInvalidArgument,
-                       absl::StrFormat("the input is %s (%s), which is no "
-                                       "record of channels",
-                                       refused.ToJson(), refused.type_name()));
+      return MakeError(
+          ErrorKind::kInvalidUpdate, absl::StatusCode::kInvalidArgument,
+          absl::StrFormat("the input is %s, which is no record of channels",
+                          Shown(refused)));
     }
     for (Write& write : UpdateAccess::writes(command.update)) {
       if (const std::string* name = UpdateAccess::name(command.update, write)) {
@@ -292,7 +301,8 @@ void Run::Open() {
     }
     return;
   }
-  unclaimed_.store(count, std::memory_order_release);
+  unclaimed_.store(
+      count, bounded() ? std::memory_order_seq_cst : std::memory_order_release);
   // From here on, helpers of earlier supersteps may run the tasks, and plan the
   // superstep after.
   Invite(count);
@@ -327,7 +337,7 @@ void Run::Work() {
       if (tasks_[i].Execute()) ++ended;
     }
     if (ended == 0) continue;
-    if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
+    if (bounded()) begun_.fetch_sub(1, std::memory_order_seq_cst);
     if (unfinished_.fetch_sub(ended, std::memory_order_acq_rel) == ended &&
         !Advance()) {
       return;
@@ -341,7 +351,7 @@ void Run::ResumeTask(uint32_t task) {
 
 // A task that was executed by itself has ended.
 void Run::TaskEnded() {
-  if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
+  if (bounded()) begun_.fetch_sub(1, std::memory_order_seq_cst);
   if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     if (Advance()) Work();
   } else if (bounded()) {
@@ -367,13 +377,16 @@ void Run::TaskFailed() {
 void Run::WatchStep() {
   Executor& on = executor();
   step_began_ = on.Now();
-  step_timer_ = on.PostAfter(
+  step_timer_ = on.CallAfter(
       env_->options.step_timeout,
       [self = Ref<Run>::Share(this)] { self->stop_.request_stop(); });
 }
 
 // Ends the superstep: its failure, or its writes. False if the run has ended.
 bool Run::Barrier() {
+  if (parent_ != nullptr) {
+    static_cast<void>(parent_->Progress(/*by_heartbeat=*/false));
+  }
   if (absl::Status failure = StepFailure(); !failure.ok()) {
     End(std::move(failure));
     return false;
@@ -400,8 +413,8 @@ bool Run::Barrier() {
 }
 
 // What ends the run in this superstep: the failure of the lowest task in merge
-// order, with its siblings' attached; else the step's timeout; else a command
-// for the parent.
+// order, with its siblings' attached, unless all were only asked to stop; else
+// the step's timeout; else a command for the parent.
 absl::Status Run::StepFailure() {
   bool timed_out = false;
   if (env_->options.step_timeout < absl::InfiniteDuration()) {
@@ -410,15 +423,18 @@ absl::Status Run::StepFailure() {
     timed_out = !executor().Cancel(step_timer_) ||
                 executor().Now() - step_began_ > env_->options.step_timeout;
   }
-  if (any_failed_.load(std::memory_order_relaxed) && !timed_out) {
+  if (any_failed_.load(std::memory_order_relaxed) &&
+      (!timed_out || AnyFailedByItself())) {
     return TaskFailure();
   }
   if (timed_out) {
     return MakeError(
         ErrorKind::kStepTimeout, absl::StatusCode::kDeadlineExceeded,
-        absl::StrFormat("step %d of graph '%s' took longer than %s", step_,
-                        graph_->name,
-                        absl::FormatDuration(env_->options.step_timeout)));
+        absl::StrFormat("step %d of graph '%s' took longer than "
+                        "RunOptions::step_timeout, %s; in it ran %s",
+                        step_, graph_->name,
+                        absl::FormatDuration(env_->options.step_timeout),
+                        TaskNames()));
   }
   for (uint32_t i = 0; i < task_count_; ++i) {
     StepTask& task = tasks_[i];
@@ -433,6 +449,35 @@ absl::Status Run::StepFailure() {
   return absl::OkStatus();
 }
 
+// The nodes of the superstep, for messages.
+std::string Run::TaskNames() const {
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    std::string name = absl::StrCat("'", tasks_[i].node->name, "'");
+    if (!names.empty() && names.back() == name) continue;
+    if (names.size() == kMaxNamed) {
+      names.push_back("...");
+      break;
+    }
+    names.push_back(std::move(name));
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+// Whether a task's failure is its own, and not that it was asked to stop.
+bool Run::FailedByItself(const absl::Status& failure) const {
+  return ErrorKindOf(failure) != ErrorKind::kGraphDrained &&
+         !(failure.code() == absl::StatusCode::kCancelled &&
+           stop_token().stop_requested());
+}
+
+bool Run::AnyFailedByItself() const {
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].status.ok() && FailedByItself(tasks_[i].status)) return true;
+  }
+  return false;
+}
+
 // The failure of the lowest task in merge order, with the others attached. What
 // was only asked to stop comes after what went wrong.
 absl::Status Run::TaskFailure() const {
@@ -441,13 +486,10 @@ absl::Status Run::TaskFailure() const {
     if (!tasks_[i].status.ok()) failures.push_back(&tasks_[i].status);
   }
   std::stable_partition(
-      failures.begin(), failures.end(), [](const absl::Status* failure) {
-        return ErrorKindOf(*failure) != ErrorKind::kGraphDrained;
-      });
+      failures.begin(), failures.end(),
+      [this](const absl::Status* failure) { return FailedByItself(*failure); });
   const absl::Status& first = *failures.front();
-  if (first.code() == absl::StatusCode::kCancelled && cancelled()) {
-    return CancelledError();
-  }
+  if (!FailedByItself(first) && cancelled()) return CancelledError();
   if (failures.size() == 1) return first;
   std::string text(first.message());
   for (size_t i = 1; i < failures.size(); ++i) {
@@ -469,6 +511,9 @@ absl::Status Run::Merge() {
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (absl::Status s = MergeTask(tasks_[i]); !s.ok()) return s;
   }
+  // What a task was given and held goes now, also for the sake of values that
+  // reducers could change in place.
+  for (uint32_t i = 0; i < task_count_; ++i) tasks_[i].Release();
   channels_.EndStep();
   // Packets are work too: a deferred node waits for them.
   if (!triggers_.any_due() && sends_.empty()) {
@@ -485,7 +530,7 @@ absl::Status Run::MergeTask(StepTask& task) {
       applied = channels_.Apply(write.channel, std::move(write.value),
                                 write.overwrite != 0);
     } catch (...) {
-      applied = CurrentException();
+      applied = ThrownByReducer();
     }
     if (!applied.ok()) return WriteRefused(write, applied);
     const bool is_output = graph_->in_output[write.channel];
@@ -547,7 +592,20 @@ Values Run::ReadAll(const std::vector<bool>* which) const {
 // Claims up to kMaxClaim tasks: a share of what is left, so that workers end
 // together.
 uint32_t Run::Claim(uint32_t* first) {
-  if (bounded() && !TakePlace()) return 0;
+  while (bounded()) {
+    if (!TakePlace()) return 0;
+    const uint32_t claimed = ClaimTasks(first);
+    if (claimed > 0) return claimed;
+    // Tasks put up since may have met nobody but whoever found this place
+    // taken. seq_cst, as in Open() and TakePlace(): either that one sees the
+    // place free, or this sees the tasks.
+    begun_.fetch_sub(1, std::memory_order_seq_cst);
+    if (unclaimed_.load(std::memory_order_seq_cst) == 0) return 0;
+  }
+  return ClaimTasks(first);
+}
+
+uint32_t Run::ClaimTasks(uint32_t* first) {
   uint32_t left = unclaimed_.load(std::memory_order_relaxed);
   while (left > 0) {
     uint32_t n = 1;
@@ -562,15 +620,14 @@ uint32_t Run::Claim(uint32_t* first) {
       return n;
     }
   }
-  if (bounded()) begun_.fetch_sub(1, std::memory_order_acq_rel);
   return 0;
 }
 
 // Takes one of max_concurrency places. Never more than there are, not even for
-// a moment: whoever is refused may rely on those that have begun to claim the
-// rest.
+// a moment. Whoever is refused may rely on those that have one: each looks for
+// tasks again after it has given its place back.
 bool Run::TakePlace() {
-  int begun = begun_.load(std::memory_order_relaxed);
+  int begun = begun_.load(std::memory_order_seq_cst);
   while (begun < env_->options.max_concurrency) {
     if (begun_.compare_exchange_weak(begun, begun + 1,
                                      std::memory_order_acq_rel,

@@ -92,6 +92,7 @@ class Run final : public RefCounted<Run> {
   absl::Status NeverEndsError() const;
   // The output channels; empty if nothing was written to one.
   Values Output() const;
+  bool wrote_output() const { return wrote_output_; }
   // Of a run whose status is a ParentCommand.
   std::optional<Command> TakeParentCommand() {
     return std::move(parent_command_);
@@ -119,6 +120,7 @@ class Run final : public RefCounted<Run> {
   // worker of its own.
   void ResumeTask(uint32_t task);
   void PostResume(uint32_t task);
+  bool FailedByItself(const absl::Status& failure) const;
   // A task has failed; siblings may have to be stopped.
   void TaskFailed();
 
@@ -151,6 +153,7 @@ class Run final : public RefCounted<Run> {
   void WatchStep();
   void Invite(uint32_t count);
   uint32_t Claim(uint32_t* first);
+  uint32_t ClaimTasks(uint32_t* first);
   bool TakePlace();
   bool bounded() const { return env_->options.max_concurrency > 0; }
   void TaskEnded();
@@ -158,6 +161,8 @@ class Run final : public RefCounted<Run> {
   bool Barrier();
   absl::Status StepFailure();
   absl::Status TaskFailure() const;
+  bool AnyFailedByItself() const;
+  std::string TaskNames() const;
   absl::Status CancelledError() const;
   bool cancelled() const;
   std::stop_token outer_stop_token() const;

@@ -1,10 +1,14 @@
 #include "weir/runtime/internal/step_task.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/result_cache.h"
@@ -26,6 +30,30 @@ ErrorKind RefusalKind(const absl::Status& why) {
   return why.code() == absl::StatusCode::kInvalidArgument
              ? ErrorKind::kInvalidUpdate
              : ErrorKind::kReducerError;
+}
+
+// The engine's own names; an update that has one was not meant for a channel.
+bool IsReserved(std::string_view name) {
+  constexpr std::string_view kReserved[] = {"__input__",
+                                            "__interrupt__",
+                                            "__resume__",
+                                            "__error__",
+                                            "__error_source_node__",
+                                            "__no_writes__",
+                                            "__scheduled__",
+                                            "__pregel_tasks",
+                                            "__return__",
+                                            "__previous__",
+                                            "__start__",
+                                            "__end__",
+                                            "__root__",
+                                            "__pregel_pull",
+                                            "__pregel_push",
+                                            "__parent__",
+                                            "__overwrite__",
+                                            "__copy__"};
+  return std::find(std::begin(kReserved), std::end(kReserved), name) !=
+         std::end(kReserved);
 }
 
 bool IsDeclared(uint32_t node,
@@ -62,15 +90,14 @@ absl::StatusOr<bool> IsRetried(const RetryPolicy& policy,
   }
 }
 
-absl::Duration RetryDelay(const RetryPolicy& policy, int failures) {
+// `draw` is from 0 up to 1.
+absl::Duration RetryDelay(const RetryPolicy& policy, int failures,
+                          double draw) {
   absl::Duration delay =
       policy.initial_interval *
       std::pow(policy.backoff_factor, static_cast<double>(failures - 1));
   delay = std::min(delay, policy.max_interval);
-  if (policy.jitter) {
-    absl::BitGen random;
-    delay += absl::Seconds(absl::Uniform(random, 0.0, 1.0));
-  }
+  if (policy.jitter) delay += absl::Seconds(draw);
   return delay;
 }
 
@@ -138,14 +165,20 @@ StepTask::Extra& StepTask::extra() {
   return *extra_;
 }
 
+bool RouterView::reads(uint32_t channel) const {
+  return branch->readable.has_value() ? (*branch->readable)[channel]
+                                      : task->reads(channel);
+}
+
 const Value& RouterView::Input() {
   if (input.has_value()) return input;
   Values values = task->run->MakeValues();
   for (uint32_t i = 0; i < task->run->channels().size(); ++i) {
-    if (!task->reads(i)) continue;
+    if (!reads(i)) continue;
     if (const Value* value = Read(i)) values.Add(i, *value);
   }
-  task->AddUnknown(values);
+  // A router that names what it reads gets nothing else.
+  if (!branch->readable.has_value()) task->AddUnknown(values);
   input = Value(std::move(values));
   return input;
 }
@@ -166,10 +199,16 @@ void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
   status = absl::OkStatus();
   fires_edges = true;
   handling_ = false;
+  emitted_unnamed_.store(false, std::memory_order_relaxed);
   read_error_ = absl::OkStatus();
   cache_key_.clear();
-  if (extra_ != nullptr) extra_.reset();
   mark_.store(kRunning, std::memory_order_relaxed);
+}
+
+void StepTask::Release() {
+  if (is_send()) send_input.reset();
+  if (extra_ != nullptr) extra_.reset();
+  if (view_ != nullptr) view_->Clear();
 }
 
 void StepTask::ClearResult() {
@@ -191,7 +230,12 @@ bool StepTask::Resume() {
     extra_->completed.reset();
     return Settle(result);
   }
-  if (extra_->retry->stopped()) return Fail(std::move(extra_->last_failure));
+  if (extra_->retry->stopped()) {
+    --extra_->attempt;  // The one that did not begin.
+    return Fail(absl::CancelledError(absl::StrFormat(
+        "asked to stop before it was tried again; it had failed: %s",
+        std::string(extra_->last_failure.message()))));
+  }
   return Attempt();
 }
 
@@ -259,13 +303,14 @@ bool StepTask::StartGraph() {
 void StepTask::RunEnded(Run& child) noexcept { Complete(ResultOf(child)); }
 
 NodeResult StepTask::ResultOf(Run& child) {
-  if (ErrorKindOf(child.status()) == ErrorKind::kParentCommand) {
+  // The kind alone may be that of a status which a node passed on.
+  if (std::optional<Command> command = child.TakeParentCommand()) {
     // One level only: here the command is this node's own.
-    Command command = *child.TakeParentCommand();
-    command.graph = Command::Graph::kThis;
-    return NodeResult(std::move(command));
+    command->graph = Command::Graph::kThis;
+    return NodeResult(*std::move(command));
   }
   if (!child.status().ok()) return NodeResult(child.status());
+  if (!child.wrote_output()) return NodeResult();
   Update update;
   for (const SharedChannel& shared : node->graph_output) {
     const Value* value = child.channels().Read(shared.inner);
@@ -299,8 +344,8 @@ bool StepTask::Settle(NodeResult& result) {
       }
       extra_->called_command.reset();
     }
-    if (extra_->clock != nullptr) outcome = EndClock(std::move(outcome));
   }
+  if (clock_ != nullptr) outcome = EndClock(std::move(outcome));
   if (outcome.ok()) outcome = Take(result);
   if (outcome.ok() && fires_edges && !has_parent_command) {
     outcome = RunBranches();
@@ -349,9 +394,9 @@ absl::Status StepTask::CheckRecord(const Update& update) const {
   const Value refused = UpdateAccess::refused(update);
   if (!refused.has_value()) return absl::OkStatus();
   return InvalidUpdate(
-      absl::StrFormat("returned %s (%s), which is no update; return a record "
-                      "of channels, a Command or nothing",
-                      refused.ToJson(), refused.type_name()));
+      absl::StrFormat("returned %s, which is no update; return a record of "
+                      "channels, a Command or nothing",
+                      Shown(refused)));
 }
 
 // The channel that `write` is for; none if it is for a name that is no channel.
@@ -366,6 +411,10 @@ absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
         graph.name));
   }
   const std::string* name = UpdateAccess::name(update, write);
+  if (name == nullptr && write.schema == 0) {
+    return InvalidUpdate(
+        "wrote with a channel handle that no AddChannel() has returned");
+  }
   if (name == nullptr) {
     return InvalidUpdate(absl::StrFormat(
         "wrote with a channel handle of another graph (schema %d, this is "
@@ -374,7 +423,7 @@ absl::StatusOr<std::optional<uint32_t>> StepTask::ChannelOf(
         write.schema, graph.name, graph.schema));
   }
   const std::optional<uint32_t> channel = graph.FindChannel(*name);
-  if (!channel.has_value() && name->starts_with("__")) {
+  if (!channel.has_value() && IsReserved(*name)) {
     return InvalidUpdate(
         absl::StrFormat("wrote '%s', which is reserved for the engine", *name));
   }
@@ -395,10 +444,15 @@ absl::Status StepTask::TakeUpdate(Update& update) {
     if (channel->has_value()) {
       writes.push_back(
           {std::move(write.value), **channel, schema, write.overwrite != 0});
-    } else {
-      extra().unknown.emplace_back(*UpdateAccess::name(update, write),
-                                   std::move(write.value));
+      continue;
     }
+    const std::string& name = *UpdateAccess::name(update, write);
+    const std::string text = absl::StrFormat(
+        "node '%s' writes '%s', which is no channel of graph '%s'", node->name,
+        name, run->graph().name);
+    if (run->graph().strict) return InvalidUpdate(text);
+    run->Warn(text + "; ignored");
+    extra().unknown.emplace_back(name, std::move(write.value));
   }
   return absl::OkStatus();
 }
@@ -411,7 +465,8 @@ absl::Status StepTask::TakeGoto(Target& target) {
   if (to == kToUnknown ||
       (graph.strict && !IsDeclared(to, node->destinations))) {
     const std::string text = absl::StrFormat(
-        "node '%s' goes to '%s', which is %s", node->name, target.node().name(),
+        "node '%s' goes to '%s', which is %s", node->name,
+        graph.NameOf(target.node()),
         to == kToUnknown ? "no node of this graph"
                          : "not among its declared destinations");
     if (graph.strict) return InvalidUpdate(text);
@@ -432,7 +487,7 @@ absl::Status StepTask::TakeSend(Target& target, uint32_t to,
   if (to == kToUnknown || (strict && !IsDeclared(to, declared))) {
     const std::string text = absl::StrFormat(
         "node '%s' sends a packet to '%s', which is %s", node->name,
-        to == kToUnknown ? target.node().name() : run->graph().nodes[to].name,
+        run->graph().NameOf(target.node()),
         to == kToUnknown ? "no node of this graph"
                          : "not among the declared destinations");
     if (strict) return InvalidUpdate(text);
@@ -440,6 +495,12 @@ absl::Status StepTask::TakeSend(Target& target, uint32_t to,
     return absl::OkStatus();
   }
   const std::optional<absl::Duration> timeout = target.timeout();
+  if (timeout.has_value() && *timeout <= absl::ZeroDuration()) {
+    return InvalidUpdate(absl::StrFormat(
+        "sends a packet to '%s' with a timeout of %s; it must be more than "
+        "nothing",
+        run->graph().nodes[to].name, absl::FormatDuration(*timeout)));
+  }
   Value arg = std::move(target).TakeArg();
   if (arg.As<Update>() != nullptr) {
     absl::StatusOr<Value> state = StateOf(std::move(arg).Take<Update>());
@@ -478,7 +539,7 @@ absl::StatusOr<Value> StepTask::StateOf(Update update) {
           kind.Apply(at->second, std::move(write.value), write.overwrite != 0)
               .status();
     } catch (...) {
-      applied = CurrentException();
+      applied = ThrownByReducer();
     }
     if (!applied.ok()) {
       return Annotate(applied, RefusalKind(applied),
@@ -503,14 +564,15 @@ absl::Status StepTask::RunBranches() {
   if (node->branches.empty()) return absl::OkStatus();
   if (view_ == nullptr) view_ = std::make_unique<RouterView>();
   view_->task = this;
-  view_->input.reset();
-  view_->overlays.clear();
+  view_->Clear();
   view_->overlays.reserve(writes.size() + run->graph().quiet_channels);
   NodeContext state;
   state.schema_ = context.schema_;
   state.task_ = this;
   state.view_ = view_.get();
   for (const CompiledBranch& branch : node->branches) {
+    view_->branch = &branch;
+    view_->input.reset();
     Route route = CallRouter(*branch.router, state);
     if (absl::Status s = TakeRoute(branch, route); !s.ok()) return s;
   }
@@ -518,17 +580,17 @@ absl::Status StepTask::RunBranches() {
 }
 
 absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
-  if (!route.status().ok()) return route.status();
+  if (!route.status().ok()) {
+    return Annotate(route.status(), ErrorKind::kNodeError,
+                    absl::StrFormat("router '%s': %s", branch.name,
+                                    std::string(route.status().message())));
+  }
   const CompiledGraph& graph = run->graph();
   auto refuse = [&](const Target& target, std::string_view why) {
-    const NodeRef& ref = target.node();
-    std::string answer = ref.name();
-    if (ref.id().schema() != 0)
-      answer = absl::StrFormat("node %d", ref.id().ordinal());
-    return MakeError(ErrorKind::kInvalidBranch,
-                     absl::StatusCode::kInvalidArgument,
-                     absl::StrFormat("router '%s' answered '%s', which is %s",
-                                     branch.name, answer, why));
+    return MakeError(
+        ErrorKind::kInvalidBranch, absl::StatusCode::kInvalidArgument,
+        absl::StrFormat("router '%s' answered '%s', which is %s", branch.name,
+                        graph.NameOf(target.node()), why));
   };
   for (Target& target : route.targets()) {
     uint32_t to;
@@ -546,7 +608,13 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
       auto it = branch.path_map.find(
           by_id == kToUnknown ? ref.name() : graph.nodes[by_id].name);
       if (it == branch.path_map.end()) {
-        return refuse(target, "not in its path map");
+        std::vector<std::string> labels;
+        for (const auto& [label, node_index] : branch.path_map) {
+          labels.push_back(absl::StrCat("'", label, "'"));
+        }
+        std::sort(labels.begin(), labels.end());
+        return refuse(target, absl::StrCat("not in its path map of ",
+                                           absl::StrJoin(labels, ", ")));
       }
       to = it->second;
     }
@@ -559,7 +627,7 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
       run->Warn(absl::StrFormat(
           "router '%s' of node '%s' answered '%s', which is no node of this "
           "graph; ignored",
-          branch.name, node->name, target.node().name()));
+          branch.name, node->name, graph.NameOf(target.node())));
       continue;
     }
     if (graph.strict && !IsDeclared(to, branch.destinations)) {
@@ -575,21 +643,29 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
 bool StepTask::Fail(absl::Status failure) {
   ClearResult();
   read_error_ = absl::OkStatus();
-  // Being drained is no failure to retry or to handle.
-  if (node->policies != nullptr && !handling_ &&
-      ErrorKindOf(failure) != ErrorKind::kGraphDrained) {
+  // Being drained, or asked to stop, is no failure to retry or to handle.
+  if (node->policies != nullptr && !handling_ && run->FailedByItself(failure)) {
     if (Retry(failure)) return false;
     if (node->policies->error_handler != nullptr) {
+      PublishEnd(failure);
       handling_ = true;
       fires_edges = false;
       extra().failure = NodeFailure{node->name, std::move(failure)};
       return Start();
     }
   }
-  status =
-      Annotate(failure, ErrorKind::kNodeError,
-               absl::StrFormat("node '%s' failed in step %d: %s", node->name,
-                               run->step(), std::string(failure.message())));
+  std::string text = absl::StrFormat(
+      "%snode '%s' failed in step %d%s: %s",
+      handling_ ? "error handler of " : "", node->name, run->step(),
+      attempt() > 1 && !handling_
+          ? absl::StrFormat(" after %d attempts", attempt())
+          : "",
+      std::string(failure.message()));
+  if (handling_) {
+    absl::StrAppend(&text, "; it was handling: ",
+                    std::string(extra_->failure->status.message()));
+  }
+  status = Annotate(failure, ErrorKind::kNodeError, text);
   PublishEnd(failure);
   run->TaskFailed();
   return true;
@@ -608,7 +684,19 @@ bool StepTask::Retry(absl::Status& failure) {
         run->stop_token().stop_requested()) {
       return false;
     }
-    const absl::Duration delay = RetryDelay(policy, mine.attempt++);
+    // Drawn from the task, where runs are to repeat from a seed.
+    double draw = 0;
+    if (run->executor().picks_order()) {
+      draw =
+          static_cast<double>(XXH3_64bits_withSeed(
+                                  &mine.attempt, sizeof(mine.attempt), index) >>
+                              11) /
+          9007199254740992.0;
+    } else {
+      absl::BitGen random;
+      draw = absl::Uniform(random, 0.0, 1.0);
+    }
+    const absl::Duration delay = RetryDelay(policy, mine.attempt++, draw);
     mine.last_failure = std::move(failure);
     mine.calls = 0;
     mine.completed.reset();
@@ -645,6 +733,11 @@ const std::string& StepTask::ShownName() const {
 // The messages among the task's writes that no reader has and the task was not
 // given.
 void StepTask::PublishMessages() {
+  // The message of the pieces that had no id is the first that has none.
+  bool pieces = emitted_unnamed_.load(std::memory_order_relaxed);
+  auto first_id = [&] {
+    return std::exchange(pieces, false) ? Id() : std::string();
+  };
   for (Write& write : writes) {
     const ChannelInfo& channel = run->graph().channels[write.channel];
     const MessageReader* reader = channel.kind->messages();
@@ -652,7 +745,7 @@ void StepTask::PublishMessages() {
     const Value* given = is_send() ? FindField(channel.name)
                                    : run->channels().Read(write.channel);
     try {
-      reader->Visit(write.value,
+      reader->Visit(write.value, first_id,
                     [&](std::string_view id, const Value& message) {
                       if (given != nullptr && reader->Contains(*given, id))
                         return;
@@ -682,9 +775,9 @@ void StepTask::PublishMessage(std::string_view id, Value message,
 
 void StepTask::PublishEnd(const absl::Status& failure) {
   if (node == &run->graph().start || !run->Wants(kTasks | kDebug)) return;
-  run->Publish(kTasks,
-               TaskFinished{Id(), node->name, WritesAsValues(nullptr), failure},
-               /*in_debug=*/true);
+  run->Publish(
+      kTasks, TaskFinished{Id(), ShownName(), WritesAsValues(nullptr), failure},
+      /*in_debug=*/true);
 }
 
 Values StepTask::WritesAsValues(const std::vector<bool>* which) const {
@@ -771,82 +864,90 @@ void StepTask::NoteCalledCommand(Command command) {
 std::string StepTask::Id() const { return TaskId(*run, *this); }
 
 std::stop_token StepTask::stop_token() const {
-  if (extra_ != nullptr && extra_->clock != nullptr) {
-    return extra_->clock->stop.get_token();
+  if (clock_ != nullptr) {
+    return clock_->stop.get_token();
   }
   return run->stop_token();
 }
 
-void StepTask::Progress() {
-  if (extra_ == nullptr || extra_->clock == nullptr) return;
-  AttemptClock& clock = *extra_->clock;
-  clock.last_progress_ns.store(
-      absl::ToInt64Nanoseconds(run->executor().Now() - clock.began),
-      std::memory_order_relaxed);
-}
-
-// The body emits something: that is progress. False if its time was up before.
-bool StepTask::NoteEmission() {
-  if (extra_ == nullptr || extra_->clock == nullptr) return true;
-  if (extra_->clock->timed_out.load(std::memory_order_relaxed) !=
-      kNotTimedOut) {
-    return false;
+// Notes that this task is making progress, and so those around it are. False if
+// the attempt's time was up before.
+bool StepTask::Progress(bool by_heartbeat) {
+  bool in_time = true;
+  for (StepTask* task = this; task != nullptr; task = task->run->parent()) {
+    if (task->clock_ == nullptr) continue;
+    AttemptClock& clock = *task->clock_;
+    const absl::Time now = run->executor().Now();
+    if (task == this) in_time = clock.LookAt(now) == kNotTimedOut;
+    // A Send's timeout needs no policy of the node.
+    const NodePolicies* policies = task->node->policies.get();
+    if (by_heartbeat || policies == nullptr ||
+        !policies->timeout.only_heartbeats) {
+      clock.NoteProgress(now);
+    }
   }
-  // A Send's timeout needs no policy of the node.
-  if (node->policies == nullptr || !node->policies->timeout.only_heartbeats) {
-    Progress();
-  }
-  return true;
+  return in_time;
 }
 
 void StepTask::Emit(Value value) {
-  if (!NoteEmission() || !run->Wants(kCustom)) return;
+  if (!Progress(/*by_heartbeat=*/false) || !run->Wants(kCustom)) return;
   run->Publish(kCustom, CustomValue{node->name, std::move(value)});
 }
 
 void StepTask::EmitMessage(std::string id, Value piece,
                            std::vector<std::string> tags) {
-  if (!NoteEmission() || !run->Wants(kMessages)) return;
-  if (!id.empty()) run->env().sent_messages->Add(id);
+  if (!Progress(/*by_heartbeat=*/false) || !run->Wants(kMessages)) return;
+  if (std::find(tags.begin(), tags.end(), "nostream") != tags.end()) return;
+  if (id.empty()) {
+    emitted_unnamed_.store(true, std::memory_order_relaxed);
+    id = Id();
+  }
+  run->env().sent_messages->Add(id);
   PublishMessage(id, std::move(piece), std::move(tags), /*whole=*/false);
+}
+
+// What is left to an attempt, by the limit that comes first.
+StepTask::TimeLeft StepTask::AttemptClock::Left(absl::Time now) const {
+  const absl::Duration elapsed = now - began;
+  const absl::Duration run_left = run_timeout - elapsed;
+  const absl::Duration idle_left =
+      idle_timeout - (elapsed - absl::Nanoseconds(last_progress_ns.load(
+                                    std::memory_order_relaxed)));
+  return run_left <= idle_left ? TimeLeft{run_left, kRunTimeout}
+                               : TimeLeft{idle_left, kIdleTimeout};
+}
+
+// Whether the time is up, and by which limit. Once up, it stays so.
+int StepTask::AttemptClock::LookAt(absl::Time now) {
+  const TimeLeft time = Left(now);
+  if (time.left < absl::ZeroDuration()) {
+    int none = kNotTimedOut;
+    timed_out.compare_exchange_strong(none, time.cause,
+                                      std::memory_order_relaxed);
+  }
+  return timed_out.load(std::memory_order_relaxed);
+}
+
+void StepTask::AttemptClock::NoteProgress(absl::Time now) {
+  if (LookAt(now) != kNotTimedOut) return;
+  last_progress_ns.store(absl::ToInt64Nanoseconds(now - began),
+                         std::memory_order_relaxed);
 }
 
 namespace {
 
-// When an attempt that began `elapsed` ago has to be looked at again; zero if
-// it is out of time now.
-struct TimeLeft {
-  absl::Duration left;
-  StepTask::TimeoutCause cause;
-};
-
-TimeLeft LeftOf(absl::Duration run_timeout, absl::Duration idle_timeout,
-                absl::Duration elapsed, absl::Duration last_progress) {
-  const absl::Duration run_left = run_timeout - elapsed;
-  const absl::Duration idle_left = idle_timeout - (elapsed - last_progress);
-  return run_left <= idle_left ? TimeLeft{run_left, StepTask::kRunTimeout}
-                               : TimeLeft{idle_left, StepTask::kIdleTimeout};
-}
-
-// Watches one attempt; runs as a timer job and touches the clock alone.
+// Watches one attempt; runs on a timer's thread and touches the clock alone.
 void WatchClock(Executor* executor,
-                const std::shared_ptr<StepTask::AttemptClock>& clock,
-                absl::Duration run_timeout, absl::Duration idle_timeout) {
-  const TimeLeft time =
-      LeftOf(run_timeout, idle_timeout, executor->Now() - clock->began,
-             absl::Nanoseconds(
-                 clock->last_progress_ns.load(std::memory_order_relaxed)));
+                const std::shared_ptr<StepTask::AttemptClock>& clock) {
+  const StepTask::TimeLeft time = clock->Left(executor->Now());
   if (time.left <= absl::ZeroDuration()) {
     clock->timed_out.store(time.cause, std::memory_order_relaxed);
     clock->stop.request_stop();
     return;
   }
   clock->timer.store(
-      executor->PostAfter(time.left,
-                          [executor, clock, run_timeout, idle_timeout] {
-                            WatchClock(executor, clock, run_timeout,
-                                       idle_timeout);
-                          }),
+      executor->CallAfter(time.left,
+                          [executor, clock] { WatchClock(executor, clock); }),
       std::memory_order_relaxed);
 }
 
@@ -871,40 +972,33 @@ void StepTask::BeginClock() {
   const absl::Time now = run->executor().Now();
   if (mine.attempt == 1) mine.first_attempt = now;
   if (!timed) return;
-  mine.run_timeout = run_timeout;
-  mine.clock = std::make_shared<AttemptClock>(now);
+  clock_ = std::make_shared<AttemptClock>(now, run_timeout, idle_timeout);
   mine.stop_link.emplace(run->stop_token(),
-                         [clock = mine.clock] { clock->stop.request_stop(); });
-  WatchClock(&run->executor(), mine.clock, run_timeout, idle_timeout);
+                         [clock = clock_] { clock->stop.request_stop(); });
+  WatchClock(&run->executor(), clock_);
 }
 
 // The body has returned. An attempt that was out of time by then has failed,
 // whatever it returned: also one that held the only worker, so that no timer
 // could tell it.
 absl::Status StepTask::EndClock(absl::Status outcome) {
-  const std::shared_ptr<AttemptClock> clock = std::move(extra_->clock);
-  extra_->clock = nullptr;
+  const std::shared_ptr<AttemptClock> clock = std::move(clock_);
+  clock_ = nullptr;
   extra_->stop_link.reset();
   run->executor().Cancel(clock->timer.load(std::memory_order_relaxed));
-  const absl::Duration elapsed = run->executor().Now() - clock->began;
-  const absl::Duration idle_timeout = node->policies == nullptr
-                                          ? absl::InfiniteDuration()
-                                          : node->policies->timeout.idle;
-  const TimeLeft time = LeftOf(*extra_->run_timeout, idle_timeout, elapsed,
-                               absl::Nanoseconds(clock->last_progress_ns.load(
-                                   std::memory_order_relaxed)));
-  int cause = clock->timed_out.load(std::memory_order_relaxed);
-  if (cause == kNotTimedOut && time.left < absl::ZeroDuration()) {
-    cause = time.cause;
-  }
+  const absl::Time now = run->executor().Now();
+  const int cause = clock->LookAt(now);
   if (cause == kNotTimedOut) return outcome;
   return MakeError(
       ErrorKind::kNodeTimeout, absl::StatusCode::kDeadlineExceeded,
-      absl::StrFormat("%s timeout after %s (run timeout %s, idle timeout %s)",
-                      cause == kRunTimeout ? "run" : "idle",
-                      absl::FormatDuration(elapsed),
-                      absl::FormatDuration(*extra_->run_timeout),
-                      absl::FormatDuration(idle_timeout)));
+      absl::StrFormat(
+          "%s timeout after %s (its limit is %s); see "
+          "NodeContext::stop_token(), by which the node was asked "
+          "to stop",
+          cause == kRunTimeout ? "run" : "idle",
+          absl::FormatDuration(now - clock->began),
+          absl::FormatDuration(cause == kRunTimeout ? clock->run_timeout
+                                                    : clock->idle_timeout)));
 }
 
 // Whether the result was in the cache; a failure if the key's function throws.
@@ -924,9 +1018,25 @@ absl::StatusOr<bool> StepTask::TakeFromCache() {
   std::optional<CachedResult> hit =
       run->cache()->rep()->Get(cache_key_, run->executor().Now());
   if (!hit.has_value()) return false;
+  const size_t nodes = run->graph().nodes.size();
+  for (const std::string& name : hit->gotos) {
+    gotos.push_back(run->graph().Resolve(NodeRef(name)));
+  }
+  for (CachedResult::Sent& sent : hit->sends) {
+    sends.push_back({run->graph().Resolve(NodeRef(sent.node)),
+                     std::move(sent.arg), sent.timeout});
+  }
+  const bool known =
+      std::all_of(gotos.begin(), gotos.end(),
+                  [nodes](uint32_t node) { return node < nodes; }) &&
+      std::all_of(sends.begin(), sends.end(), [nodes](const PendingSend& send) {
+        return send.node < nodes;
+      });
+  if (!known) {
+    ClearResult();
+    return false;
+  }
   for (Write& write : hit->writes) writes.push_back(std::move(write));
-  gotos.assign(hit->gotos.begin(), hit->gotos.end());
-  sends = std::move(hit->sends);
   Commit(/*cached=*/true);
   return true;
 }
@@ -935,8 +1045,11 @@ void StepTask::PutInCache() {
   const absl::Duration ttl = node->policies->cache->ttl;
   CachedResult result;
   result.writes.assign(writes.begin(), writes.end());
-  result.gotos.assign(gotos.begin(), gotos.end());
-  result.sends = sends;
+  const std::vector<CompiledNode>& nodes = run->graph().nodes;
+  for (uint32_t to : gotos) result.gotos.push_back(nodes[to].name);
+  for (const PendingSend& send : sends) {
+    result.sends.push_back({nodes[send.node].name, send.arg, send.timeout});
+  }
   run->cache()->rep()->Put(cache_key_, node->name, std::move(result),
                            ttl == absl::InfiniteDuration()
                                ? absl::InfiniteFuture()

@@ -58,8 +58,15 @@ struct RouterView {
   const Value* Read(uint32_t channel);
   // All readable channels and unknown fields as one value.
   const Value& Input();
+  void Clear() {
+    input.reset();
+    overlays.clear();
+  }
+
+  bool reads(uint32_t channel) const;
 
   StepTask* task = nullptr;
+  const CompiledBranch* branch = nullptr;
   // Reserved before use: what Read() returned must stay where it is.
   std::vector<Overlay> overlays;
   Value input;
@@ -69,32 +76,45 @@ struct RouterView {
 // and what came of it. A run keeps its tasks' memory from superstep to
 // superstep.
 //
-//   Execute() -> body returns ---------------------------> Settle() -> ended
-//             -> body waits   -> Complete() -> post -------^      \-> retry
-//             later
+//   Execute() -> body returns -----------------------> Settle() -> ended
+//             -> body waits   -> Complete() -> post ---^   \-> retry later
 //
-// Threads: single-owner: the worker that executes it; then whoever completes
-// it;
-//          then the barrier. Complete() may be called from any thread.
+// Threads: single-owner: the worker that executes it, then whoever completes
+//          it, then the barrier. Complete() may be called from any thread, and
+//          Emit(), EmitMessage(), Progress() and stop_token() while the body
+//          lives.
 struct StepTask final : CompletionSink, RunListener {
+  enum TimeoutCause { kNotTimedOut = 0, kRunTimeout, kIdleTimeout };
+  struct TimeLeft {
+    absl::Duration left;
+    TimeoutCause cause;
+  };
+
   // The clock of one attempt that has a timeout. Shared with its timer, which
   // may come late and then touches nothing else.
   struct AttemptClock {
-    explicit AttemptClock(absl::Time now) : began(now) {}
+    AttemptClock(absl::Time now, absl::Duration run, absl::Duration idle)
+        : began(now), run_timeout(run), idle_timeout(idle) {}
+
+    TimeLeft Left(absl::Time now) const;
+    int LookAt(absl::Time now);
+    void NoteProgress(absl::Time now);
 
     const absl::Time began;
+    const absl::Duration run_timeout;
+    const absl::Duration idle_timeout;
     std::stop_source stop;
-    // Nanoseconds after `began`; written by Progress(), read by the timer.
+    // Nanoseconds after `began`; written by NoteProgress(), read by the timer.
     // Relaxed: nothing but the number counts.
     std::atomic<int64_t> last_progress_ns{0};
-    // A TimeoutCause, set by the timer. Emit() drops what comes after it.
-    // Relaxed: an event more or less at that moment is no matter.
+    // A TimeoutCause, set by the timer or by who finds the time up. What is
+    // emitted after that is dropped. Relaxed: an event more or less at that
+    // moment is no matter.
     std::atomic<int> timed_out{0};
     // The timer to cancel; the timer's job replaces it as it re-arms. Relaxed:
     // a timer that is missed fires in vain.
     std::atomic<uint64_t> timer{0};
   };
-  enum TimeoutCause { kNotTimedOut = 0, kRunTimeout, kIdleTimeout };
 
   // What few tasks need.
   struct Extra {
@@ -116,7 +136,6 @@ struct StepTask final : CompletionSink, RunListener {
     absl::Status thrown;                        // By a body that waits.
     int attempt = 1;
     absl::Time first_attempt;
-    std::shared_ptr<AttemptClock> clock;
     // Links the attempt's stop source to the run's.
     std::optional<std::stop_callback<std::function<void()>>> stop_link;
     Ref<TimedWait> retry;
@@ -130,6 +149,9 @@ struct StepTask final : CompletionSink, RunListener {
 
   // Prepares for a superstep.
   void Plan(Run* of_run, const CompiledNode* of_node, uint32_t at_index);
+
+  // Drops what it holds, once the barrier has taken over what it did.
+  void Release();
 
   // Runs the body. True if the task has ended; false if it goes on elsewhere,
   // and then neither the task nor the run may be touched any more.
@@ -150,7 +172,10 @@ struct StepTask final : CompletionSink, RunListener {
     return extra_ != nullptr && extra_->failure.has_value() ? &*extra_->failure
                                                             : nullptr;
   }
-  int NextCall() { return extra().calls++; }
+  int NextCall() {
+    static_cast<void>(Progress(/*by_heartbeat=*/false));
+    return extra().calls++;
+  }
   void NoteForeignHandle(uint32_t schema);
   void NoteCalledCommand(Command command);
   const Value* FindUnknown(std::string_view name) const;
@@ -165,7 +190,7 @@ struct StepTask final : CompletionSink, RunListener {
   const Value* FindField(std::string_view name);
   std::string Id() const;
   std::stop_token stop_token() const;
-  void Progress();
+  bool Progress(bool by_heartbeat);
   void Emit(Value value);
   void EmitMessage(std::string id, Value piece, std::vector<std::string> tags);
   // The value of the output channels of `child`, or its failure, as what the
@@ -210,7 +235,6 @@ struct StepTask final : CompletionSink, RunListener {
   bool Retry(absl::Status& failure);
   void ClearResult();
   void Commit(bool cached);
-  bool NoteEmission();
   void PublishMessages();
   void PublishMessage(std::string_view id, Value message,
                       std::vector<std::string> tags, bool whole);
@@ -229,10 +253,16 @@ struct StepTask final : CompletionSink, RunListener {
   friend struct RouterView;
 
   std::unique_ptr<Extra> extra_;
+  // Of an attempt that has a timeout; else null. Not in Extra, which the body
+  // may make while other threads emit for it: this stays while the body runs.
+  std::shared_ptr<AttemptClock> clock_;
   std::unique_ptr<RouterView> view_;
   absl::Status read_error_;  // A handle of another graph, a view that fails.
   std::string cache_key_;    // Empty: not cached.
   bool handling_ = false;    // The error handler's turn.
+  // The body has emitted pieces of a message without an id. Relaxed: it is read
+  // after the body has ended.
+  std::atomic<bool> emitted_unnamed_{false};
 
   // The hand-shake of a body that waits: Execute() and Complete() each exchange
   // their mark in, and whoever comes second goes on with the task. acq_rel: the

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "weir/runtime/executor.h"
@@ -24,7 +25,8 @@ constexpr absl::Duration kLongestSleep = absl::Seconds(10);
 
 }  // namespace
 
-TimerHeap::TimerId TimerHeap::Add(int64_t due, uint32_t tie, Job job) {
+TimerHeap::TimerId TimerHeap::Add(int64_t due, uint32_t tie, Job job,
+                                  bool mark) {
   uint32_t slot = first_free_;
   if (slot == kNoSlot) {
     slot = static_cast<uint32_t>(slots_.size());
@@ -33,6 +35,7 @@ TimerHeap::TimerId TimerHeap::Add(int64_t due, uint32_t tie, Job job) {
     first_free_ = slots_[slot].position;
   }
   slots_[slot].job = std::move(job);
+  slots_[slot].mark = mark;
   const Item item = {
       .due = due, .order = uint64_t{tie} << 32 | added_++, .slot = slot};
   heap_.push_back(item);
@@ -49,7 +52,10 @@ TimerHeap::Job TimerHeap::Cancel(TimerId id) {
   return Remove(slots_[slot].position);
 }
 
-TimerHeap::Job TimerHeap::TakeFirst() { return Remove(0); }
+TimerHeap::Job TimerHeap::TakeFirst(bool* mark) {
+  if (mark != nullptr) *mark = slots_[heap_.front().slot].mark;
+  return Remove(0);
+}
 
 TimerHeap::Job TimerHeap::Remove(size_t position) {
   const uint32_t index = heap_[position].slot;
@@ -106,17 +112,25 @@ int64_t SteadyNanos() {
       .count();
 }
 
+absl::Time SteadyNow() {
+  static const absl::Time start =
+      absl::Now() - absl::Nanoseconds(SteadyNanos());
+  return start + absl::Nanoseconds(SteadyNanos());
+}
+
 int64_t DueAfter(int64_t now, absl::Duration delay) {
   const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
   return nanos > kNever - now ? kNever : now + nanos;
 }
 
-TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job) {
+TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job,
+                                    Where where) {
   const int64_t due = DueAfter(SteadyNanos(), delay);
   absl::MutexLock lock(&mutex_);
   if (stopped_) return 0;
   const bool first = timers_.empty() || due < timers_.next_due();
-  const TimerId id = timers_.Add(due, /*tie=*/0, std::move(job));
+  const TimerId id =
+      timers_.Add(due, /*tie=*/0, std::move(job), where == kHere);
   if (!thread_.joinable()) {
     thread_ = std::jthread([this] { Serve(); });
   } else if (first) {
@@ -147,7 +161,7 @@ void TimerQueue::Stop() {
 }
 
 void TimerQueue::Serve() {
-  std::vector<Job> due;
+  std::vector<std::pair<Job, bool>> due;  // And whether it runs here.
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
     if (timers_.empty()) {
@@ -162,10 +176,18 @@ void TimerQueue::Serve() {
       continue;
     }
     while (!timers_.empty() && timers_.next_due() <= now) {
-      due.push_back(timers_.TakeFirst());
+      bool here = false;
+      Job job = timers_.TakeFirst(&here);
+      due.emplace_back(std::move(job), here);
     }
     mutex_.Unlock();
-    for (Job& job : due) hand_over_(std::move(job));
+    for (auto& [job, here] : due) {
+      if (here) {
+        job();
+      } else {
+        hand_over_(std::move(job));
+      }
+    }
     due.clear();
     mutex_.Lock();
   }

@@ -30,7 +30,8 @@ class TimerHeap {
 
   // Of those due at one time, the one with the lowest `tie` comes first, then
   // the one added first. An id is never 0, and never names a later timer.
-  TimerId Add(int64_t due, uint32_t tie, Job job);
+  // `mark` comes back from TakeFirst().
+  TimerId Add(int64_t due, uint32_t tie, Job job, bool mark = false);
 
   // Takes a timer's job out; a null job if it has been taken.
   Job Cancel(TimerId id);
@@ -39,7 +40,7 @@ class TimerHeap {
   size_t size() const { return heap_.size(); }
   // Of a heap that is not empty.
   int64_t next_due() const { return heap_.front().due; }
-  Job TakeFirst();
+  Job TakeFirst(bool* mark = nullptr);
 
  private:
   struct Item {
@@ -49,6 +50,7 @@ class TimerHeap {
   };
   struct Slot {
     Job job;  // Null in a free slot.
+    bool mark = false;
     // In the heap; in a free slot, the next free slot.
     uint32_t position = 0;
     uint32_t generation = 1;  // Never 0; changes when the slot is freed.
@@ -72,6 +74,10 @@ class TimerHeap {
 // The steady clock, in nanoseconds.
 int64_t SteadyNanos();
 
+// The time of day when the process first asked, and what the steady clock has
+// counted since: it never goes back, and no step of the clock moves it.
+absl::Time SteadyNow();
+
 // Due when there are no nanoseconds left to count.
 inline constexpr int64_t kNever = INT64_MAX;
 
@@ -79,10 +85,11 @@ inline constexpr int64_t kNever = INT64_MAX;
 int64_t DueAfter(int64_t now, absl::Duration delay);
 
 // TimerQueue: hands jobs over once their delay has passed, from a thread that
-// starts with the first timer.
+// starts with the first timer; or runs them there.
 //
-// Threads:  thread-safe. `hand_over` is called on the timer thread with no lock
-//           held, in the order of the due times; it must not destroy the queue.
+// Threads:  thread-safe. `hand_over` and jobs that run there are called on the
+//           timer thread with no lock held, in the order of the due times; they
+//           must not destroy the queue.
 // Lifetime: the destructor drops the jobs not yet handed over. No call of
 //           `hand_over` begins after Stop() or the destructor has returned.
 class TimerQueue {
@@ -94,9 +101,10 @@ class TimerQueue {
       : hand_over_(std::move(hand_over)) {}
   ~TimerQueue() { Stop(); }
 
+  enum Where : bool { kHandedOver, kHere };
   // A stopped queue drops the job and returns 0.
-  TimerId Add(absl::Duration delay, Job job);
-  // Drops a job. False if it has been handed over.
+  TimerId Add(absl::Duration delay, Job job, Where where = kHandedOver);
+  // Drops a job. False if it has been handed over, or runs or has run.
   bool Cancel(TimerId id);
   // Drops all jobs and ends the thread.
   void Stop();

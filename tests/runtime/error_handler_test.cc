@@ -139,7 +139,7 @@ TEST_F(ErrorHandlerTest, HandlesExceptionsAndFailingRouters) {
   AddEntry("b", NoteStep{notes_}, {.error_handler = ErrorHandler(handler)});
   builder_.AddConditionalEdges(
       "b", [](NodeContext&) -> Route { throw std::runtime_error("lost"); });
-  EXPECT_EQ(Run(), "thrown lost");
+  EXPECT_EQ(Run(), "thrown router 'branch': lost");
 }
 
 TEST_F(ErrorHandlerTest, HandlesTheFailureOfAGraphAsANode) {

@@ -397,10 +397,12 @@ TEST_F(FailuresTest, TaskWhoseRouterFailsLeavesNoWrites) {
                                   .executor = &executor,
                                   .run_id = "r"});
   EXPECT_FALSE(run.status.ok());
-  EXPECT_THAT(run.events,
-              ElementsAre(HasSubstr(R"("name": "a", "input": {"notes": []})"),
-                          AllOf(HasSubstr(R"("name": "a", "error": "lost")"),
-                                HasSubstr(R"("result": null)"))));
+  EXPECT_THAT(
+      run.events,
+      ElementsAre(
+          HasSubstr(R"("name": "a", "input": {"notes": []})"),
+          AllOf(HasSubstr(R"("name": "a", "error": "router 'branch': lost")"),
+                HasSubstr(R"("result": null)"))));
 }
 
 // Handles of another graph.
@@ -469,7 +471,7 @@ TEST_F(ForeignHandleTest, OfNoGraphIsRefusedAsAWrite) {
   AddEntry("a", [none](NodeContext&) { return Update(none, 1); });
   EXPECT_THAT(Failure(), IsError(ErrorKind::kInvalidUpdate,
                                  absl::StatusCode::kInvalidArgument,
-                                 {"'a'", "another graph"}));
+                                 {"'a'", "no AddChannel()"}));
 }
 
 TEST_F(ForeignHandleTest, OfNoGraphIsNotTakenForAName) {
@@ -479,7 +481,7 @@ TEST_F(ForeignHandleTest, OfNoGraphIsNotTakenForAName) {
   });
   EXPECT_THAT(Failure(), IsError(ErrorKind::kInvalidUpdate,
                                  absl::StatusCode::kInvalidArgument,
-                                 {"'a'", "another graph"}));
+                                 {"'a'", "no AddChannel()"}));
 }
 
 TEST_F(ForeignHandleTest, OfNoGraphIsRefusedAsInput) {
@@ -487,7 +489,7 @@ TEST_F(ForeignHandleTest, OfNoGraphIsRefusedAsInput) {
   AddEntry("a", Idle());
   EXPECT_THAT(MustCompile(builder_).Invoke(Update(none, 1)).status(),
               IsError(ErrorKind::kInvalidUpdate,
-                      absl::StatusCode::kInvalidArgument, {"another graph"}));
+                      absl::StatusCode::kInvalidArgument, {"no AddChannel()"}));
 }
 
 // Handles that a graph was compiled without.

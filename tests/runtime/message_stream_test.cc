@@ -139,13 +139,21 @@ TEST_F(MessageStreamTest, AMessageWithoutAnIdGetsTheOneThatTheStateHas) {
   EXPECT_EQ(state[0].id, id);
 }
 
-TEST_F(MessageStreamTest, APieceWithoutAnIdIsOfNoMessage) {
+TEST_F(MessageStreamTest, PiecesWithoutAnIdAreOfTheFirstMessageWithoutOne) {
   AddInTurn("call", [this](NodeContext& node) {
-    node.EmitMessage(Message{"assistant", "x", ""});
-    return Update(messages_, Message{"assistant", "x", "a"});
+    node.EmitMessage(Message{"assistant", "Hel", ""});
+    node.EmitMessage(Message{"assistant", "lo", ""});
+    return Update(messages_, std::vector<Message>{{"tool", "t", "t"},
+                                                  {"assistant", "Hello", ""},
+                                                  {"assistant", "Bye", ""}});
   });
-  EXPECT_THAT(Sent(Compile(), Update()),
-              ElementsAre("call : x", "call a: x (whole)"));
+  const std::vector<std::string> sent = Sent(Compile(), Update());
+  ASSERT_EQ(sent.size(), 4u);
+  const std::string id = sent[0].substr(5, 32);
+  EXPECT_EQ(sent[0], "call " + id + ": Hel");
+  EXPECT_EQ(sent[1], "call " + id + ": lo");
+  EXPECT_EQ(sent[2], "call t: t (whole)");
+  EXPECT_EQ(sent[3], "call new1: Bye (whole)");
 }
 
 TEST_F(MessageStreamTest, MessagesPrecedeTheUpdateOfTheirNode) {

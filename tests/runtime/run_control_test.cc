@@ -541,7 +541,7 @@ TEST_F(CancelTest, SleepForEverEndsWithIt) {
   });
 }
 
-TEST_F(CancelTest, SiblingThatWaitsForAnotherAttemptFailsAsItDid) {
+TEST_F(CancelTest, SiblingThatWaitsForAnotherAttemptComesAfterTheCause) {
   AddEntry("a", [](NodeContext&) { return absl::UnavailableError("busy"); },
            {.retry = {RetryPolicy{.initial_interval = absl::Hours(1),
                                   .max_interval = absl::Hours(1)}}});
@@ -551,8 +551,8 @@ TEST_F(CancelTest, SiblingThatWaitsForAnotherAttemptFailsAsItDid) {
   });
   ForEachOrder(5, [&](SimExecutor& executor) {
     EXPECT_THAT(Run(executor, {.on_failure = OnFailure::kCancelSiblings}),
-                IsError(ErrorKind::kNodeError, absl::StatusCode::kUnavailable,
-                        {"'a'", "busy", "also: node 'b'", "the cause"}));
+                IsError(ErrorKind::kNodeError, absl::StatusCode::kDataLoss,
+                        {"node 'b'", "the cause", "also: node 'a'", "busy"}));
     EXPECT_EQ(Elapsed(executor), absl::Seconds(1));
   });
 }

@@ -1,0 +1,1 @@
+target_link_libraries(runtime_results_test PRIVATE nlohmann_json::nlohmann_json)
