@@ -1,0 +1,158 @@
+#include "weir/checkpoint/internal/saved_nodes.h"
+
+#include <algorithm>
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// Spares lines of few channels most of the merging.
+constexpr uint32_t kSlack = 8;
+
+const std::string& NameOf(const Ref<Piece>& piece) {
+  return piece->channel.channel;
+}
+
+bool Earlier(const Ref<Piece>& a, const Ref<Piece>& b) {
+  return NameOf(a) < NameOf(b);
+}
+
+void EraseRemoved(Pieces& pieces) {
+  const auto removed = [](const Ref<Piece>& p) { return p->removed; };
+  pieces.erase(std::remove_if(pieces.begin(), pieces.end(), removed),
+               pieces.end());
+}
+
+// Of pieces with one name the first stays; then they are in order. If they are
+// all channels, there is no need to know which are removed.
+void Settle(Pieces& pieces, bool all) {
+  const auto unordered = [](const Ref<Piece>& a, const Ref<Piece>& b) {
+    return !Earlier(a, b);
+  };
+  if (std::adjacent_find(pieces.begin(), pieces.end(), unordered) !=
+      pieces.end()) {
+    std::stable_sort(pieces.begin(), pieces.end(), Earlier);
+    const auto same = [](const Ref<Piece>& a, const Ref<Piece>& b) {
+      return NameOf(a) == NameOf(b);
+    };
+    pieces.erase(std::unique(pieces.begin(), pieces.end(), same), pieces.end());
+  }
+  if (all) {
+    EraseRemoved(pieces);
+  }
+}
+
+// Whether `pieces` tell of every channel of `others`. Both are by name.
+bool Cover(const Pieces& pieces, const Pieces& others) {
+  return pieces.size() >= others.size() &&
+         std::includes(pieces.begin(), pieces.end(), others.begin(),
+                       others.end(), Earlier);
+}
+
+void AppendLine(const Node* node, Pieces& pieces) {
+  for (; node != nullptr; node = node->before.get()) {
+    pieces.insert(pieces.end(), node->pieces.begin(), node->pieces.end());
+  }
+}
+
+}  // namespace
+
+NodeHeader TakeHeader(Checkpoint& checkpoint, const Node* like) {
+  CheckpointMetadata& metadata = checkpoint.metadata;
+  Circumstances common{.ns = std::move(checkpoint.ns),
+                       .source = std::move(metadata.source),
+                       .run_id = std::move(metadata.run_id),
+                       .parents = std::move(metadata.parents),
+                       .custom = std::move(metadata.custom)};
+  const bool alike = like != nullptr && *like->header.common == common;
+  return {.id = checkpoint.id,
+          .parent = checkpoint.parent,
+          .step = metadata.step,
+          .common = alike ? like->header.common
+                          : std::make_shared<Circumstances>(std::move(common)),
+          .created_at = checkpoint.created_at};
+}
+
+Checkpoint MakeCheckpoint(const Node& node) {
+  const NodeHeader& header = node.header;
+  Checkpoint checkpoint{.ns = header.common->ns,
+                        .id = header.id,
+                        .parent = header.parent,
+                        .created_at = header.created_at,
+                        .metadata = {.source = header.common->source,
+                                     .step = header.step,
+                                     .run_id = header.common->run_id,
+                                     .parents = header.common->parents,
+                                     .custom = header.common->custom}};
+  Pieces pieces;
+  pieces.reserve(node.whole + node.since);
+  AppendLine(&node, pieces);
+  Settle(pieces, /*all=*/true);
+  checkpoint.channels.reserve(pieces.size());
+  for (const Ref<Piece>& piece : pieces) {
+    checkpoint.channels.push_back(piece->channel);
+  }
+  return checkpoint;
+}
+
+Ref<Node> MakeNode(NodeHeader header, Pieces pieces, Ref<Node> base) {
+  Settle(pieces, /*all=*/!base);
+  if (base && !base->before && Cover(pieces, base->pieces)) {
+    EraseRemoved(pieces);
+    base = {};
+  }
+  Ref<Node> node(new Node{.header = std::move(header)});
+  if (base) {
+    node->whole = base->whole;
+    node->since =
+        base->since + std::max(static_cast<uint32_t>(pieces.size()), 1U);
+    if (node->since > node->whole + kSlack) {
+      AppendLine(base.get(), pieces);
+      Settle(pieces, /*all=*/true);
+      base = {};
+    }
+  }
+  if (!base) {
+    node->whole = static_cast<uint32_t>(pieces.size());
+    node->since = 0;
+  }
+  node->pieces = std::move(pieces);
+  node->before = std::move(base);
+  return node;
+}
+
+Ref<Node> MakeWholeNode(NodeHeader header, Pieces pieces, const Node& base) {
+  AppendLine(&base, pieces);
+  return MakeNode(std::move(header), std::move(pieces), {});
+}
+
+Ref<Piece> FindChannel(const Node& node, const std::string& channel) {
+  for (const Node* n = &node; n != nullptr; n = n->before.get()) {
+    const auto at = std::partition_point(n->pieces.begin(), n->pieces.end(),
+                                         [&channel](const Ref<Piece>& piece) {
+                                           return NameOf(piece) < channel;
+                                         });
+    if (at == n->pieces.end() || NameOf(*at) != channel) continue;
+    return (*at)->removed ? Ref<Piece>() : *at;
+  }
+  return {};
+}
+
+Ref<Node> Rebase(const Node& node, const ChangedNodes& changed) {
+  const Ref<Node>* base = &node.before;
+  auto at = changed.find(base->get());
+  if (!*base || at == changed.end()) return {};
+  Pieces pieces = node.pieces;
+  while (at != changed.end() && !at->second) {
+    pieces.insert(pieces.end(), (*base)->pieces.begin(), (*base)->pieces.end());
+    base = &(*base)->before;
+    at = *base ? changed.find(base->get()) : changed.end();
+  }
+  return MakeNode(node.header, std::move(pieces),
+                  at == changed.end() ? *base : at->second);
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,153 @@
+#include "weir/checkpoint/internal/saved_thread.h"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+constexpr size_t kFewWrites = 16;  // As many are compared one by one.
+
+bool Numbered(const std::vector<PendingWrite>& writes) {
+  const auto broken = [](const PendingWrite& a, const PendingWrite& b) {
+    return a.index >= b.index || a.task_id != b.task_id;
+  };
+  return std::adjacent_find(writes.begin(), writes.end(), broken) ==
+         writes.end();
+}
+
+}  // namespace
+
+PendingWrite* SavedWrites::Find(const PendingWrite& write) {
+  if (places_ != nullptr) {
+    const auto at = places_->find(std::pair(write.task_id, write.index));
+    return at == places_->end() ? nullptr : &writes_[at->second];
+  }
+  for (PendingWrite& w : writes_) {
+    if (w.index == write.index && w.task_id == write.task_id) return &w;
+  }
+  return nullptr;
+}
+
+void SavedWrites::Add(PendingWrite write) {
+  writes_.push_back(std::move(write));
+  if (writes_.size() <= kFewWrites) return;
+  if (places_ == nullptr) places_ = std::make_unique<Places>();
+  for (size_t i = places_->size(); i < writes_.size(); ++i) {
+    places_->emplace(std::pair(writes_[i].task_id, writes_[i].index), i);
+  }
+}
+
+void SavedWrites::Put(std::vector<PendingWrite>& writes) {
+  if (writes_.empty() && writes.size() <= kFewWrites && Numbered(writes)) {
+    writes_ = std::move(writes);
+    return;
+  }
+  for (PendingWrite& write : writes) {
+    PendingWrite* stored = Find(write);
+    if (stored == nullptr) {
+      Add(std::move(write));
+    } else if (write.index < 0) {
+      std::swap(*stored, write);
+    }
+  }
+}
+
+std::vector<PendingWrite> SavedWrites::Sorted() const {
+  absl::flat_hash_map<absl::string_view, size_t> tasks;
+  using Place = std::tuple<size_t, int32_t, const PendingWrite*>;
+  std::vector<Place> places;
+  places.reserve(writes_.size());
+  for (const PendingWrite& write : writes_) {
+    const size_t task =
+        tasks.emplace(write.task_id, tasks.size()).first->second;
+    places.emplace_back(task, write.index, &write);
+  }
+  std::sort(places.begin(), places.end());
+  std::vector<PendingWrite> sorted;
+  sorted.reserve(places.size());
+  for (const Place& place : places) sorted.push_back(*std::get<2>(place));
+  return sorted;
+}
+
+std::vector<Entry>::const_iterator SavedNamespace::From(
+    const CheckpointId& id) const {
+  // Most often it is the last or behind it.
+  if (entries_.empty() || entries_.back().id < id) return entries_.end();
+  if (entries_.back().id == id) return std::prev(entries_.end());
+  return std::partition_point(entries_.begin(), entries_.end(),
+                              [&id](const Entry& e) { return e.id < id; });
+}
+
+const Entry* SavedNamespace::Find(const CheckpointId& id) const {
+  const auto at = From(id);
+  return at != entries_.end() && at->id == id && at->node ? &*at : nullptr;
+}
+
+const Entry* SavedNamespace::Latest() const {
+  for (auto at = entries_.rbegin(); at != entries_.rend(); ++at) {
+    if (at->node) return &*at;
+  }
+  return nullptr;
+}
+
+bool SavedNamespace::Takes(const CheckpointId& id) const {
+  const Entry* latest = Latest();
+  return latest == nullptr || id > latest->id || Find(id) != nullptr;
+}
+
+Entry& SavedNamespace::FindOrAdd(const CheckpointId& id) {
+  const auto at = entries_.begin() + (From(id) - entries_.cbegin());
+  if (at != entries_.end() && at->id == id) return *at;
+  return *entries_.insert(at, Entry{.id = id});
+}
+
+void SavedNamespace::Put(Ref<Node> node, Ended& ended) {
+  Entry& entry = FindOrAdd(node->header.id);
+  Ref<Node> replaced = std::exchange(entry.node, std::move(node));
+  if (!replaced) return;
+  ChangedNodes changed;
+  changed.emplace(replaced.get(), Ref<Node>());
+  ended.nodes.push_back(std::move(replaced));
+  RebaseAll(std::move(changed), ended);
+}
+
+void SavedNamespace::PutWrites(const CheckpointId& id,
+                               std::vector<PendingWrite>& writes) {
+  FindOrAdd(id).writes.Put(writes);
+}
+
+void SavedNamespace::Drop(absl::FunctionRef<bool(const Entry&)> drop,
+                          Ended& ended) {
+  const auto kept =
+      std::stable_partition(entries_.begin(), entries_.end(),
+                            [drop](const Entry& e) { return !drop(e); });
+  if (kept == entries_.end()) return;
+  ChangedNodes changed;
+  for (auto at = kept; at != entries_.end(); ++at) {
+    if (at->node) changed.emplace(at->node.get(), Ref<Node>());
+  }
+  std::move(kept, entries_.end(), std::back_inserter(ended.entries));
+  entries_.erase(kept, entries_.end());
+  RebaseAll(std::move(changed), ended);
+}
+
+void SavedNamespace::RebaseAll(ChangedNodes changed, Ended& ended) {
+  for (Entry& entry : entries_) {
+    if (!entry.node) continue;
+    Ref<Node> rebased = Rebase(*entry.node, changed);
+    if (!rebased) continue;
+    changed[entry.node.get()] = rebased;
+    ended.nodes.push_back(std::exchange(entry.node, std::move(rebased)));
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,56 @@
+#ifndef WEIR_CHECKPOINT_MEMORY_CHECKPOINTER_H_
+#define WEIR_CHECKPOINT_MEMORY_CHECKPOINTER_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weir/checkpoint/checkpointer.h"
+#include "weir/export.h"
+
+namespace weir {
+inline namespace v0 {
+
+// MemoryCheckpointer: keeps threads in memory, for as long as it lives. It
+// shares values with the runs and never encodes them, and has every capability.
+//
+// Cost:    Put() and PutWrites() follow what they carry, not the state nor the
+//          length of the history; Put() over some calls. Get() follows the
+//          channels. DeleteRuns() looks at all that is stored.
+// Threads: thread-safe; each call is complete, and has called `done`, when it
+//          returns. `done` is called, and values end, with no lock held.
+class WEIR_EXPORT MemoryCheckpointer final : public Checkpointer {
+ public:
+  MemoryCheckpointer();
+  ~MemoryCheckpointer() override;
+
+  CheckpointerCapabilities capabilities() const override;
+  void Open(std::string_view thread, Done<ThreadLease> done) override;
+  void Put(const Fence& fence, NewCheckpoint checkpoint,
+           StatusDone done) override;
+  void PutWrites(const Fence& fence, NewWrites writes,
+                 StatusDone done) override;
+  void Get(CheckpointKey key,
+           Done<std::optional<CheckpointTuple>> done) override;
+  void List(CheckpointQuery query,
+            Done<std::vector<CheckpointTuple>> done) override;
+  void History(CheckpointKey key, std::vector<std::string> channels,
+               Done<std::vector<std::vector<SavedChannel>>> done) override;
+  void DeleteThread(std::string_view thread, StatusDone done) override;
+  void DeleteRuns(std::vector<std::string> run_ids, StatusDone done) override;
+  void CopyThread(std::string_view from, std::string_view to,
+                  StatusDone done) override;
+  void Prune(std::vector<std::string> threads, PruneMode mode,
+             StatusDone done) override;
+  void Flush(StatusDone done) override;
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_CHECKPOINT_MEMORY_CHECKPOINTER_H_
