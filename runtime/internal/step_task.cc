@@ -1028,7 +1028,7 @@ absl::StatusOr<bool> StepTask::TakeFromCache() {
   }
   const bool known =
       std::all_of(gotos.begin(), gotos.end(),
-                  [nodes](uint32_t node) { return node < nodes; }) &&
+                  [nodes](uint32_t to) { return to < nodes; }) &&
       std::all_of(sends.begin(), sends.end(), [nodes](const PendingSend& send) {
         return send.node < nodes;
       });
