@@ -126,6 +126,8 @@ class WEIR_EXPORT ChannelKind {
   virtual bool Finish(ChannelState& /*state*/) const { return false; }
   virtual bool reacts_to_finish() const { return false; }
 
+  // Whether checkpoints have the channel at all.
+  virtual bool is_saved() const { return true; }
   // What a checkpoint saves: absent if there is nothing to save.
   virtual Value Snapshot(const ChannelState& state) const {
     return state.value;

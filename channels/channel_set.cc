@@ -21,7 +21,31 @@ absl::Status ChannelSet::Apply(uint32_t i, Value write, bool overwrite) {
   absl::StatusOr<bool> changed =
       schema_[i].kind->Apply(state, std::move(write), overwrite);
   if (!changed.ok()) return std::move(changed).status();
+  if (*changed) NoteChange(i);
   if (state.writes++ == 0) written_.push_back(i);
+  return absl::OkStatus();
+}
+
+void ChannelSet::NoteChanges() {
+  notes_changes_ = true;
+  is_changed_.resize(states_.size());
+}
+
+void ChannelSet::ClearChanged() {
+  for (uint32_t i : changed_) is_changed_[i] = false;
+  changed_.clear();
+}
+
+absl::Status ChannelSet::Restore(uint32_t i, Value snapshot) {
+  const ChannelKind& kind = *schema_[i].kind;
+  states_[i] = ChannelState();
+  if (absl::Status s = kind.Restore(states_[i], std::move(snapshot)); !s.ok()) {
+    return s;
+  }
+  // What the next superstep without a write clears.
+  if (kind.clears_when_quiet() && states_[i].value.has_value()) {
+    transient_.push_back(i);
+  }
   return absl::OkStatus();
 }
 
@@ -29,9 +53,15 @@ void ChannelSet::EndStep() {
   // A channel written now is not quiet; one that was filled before and not
   // written now is cleared and leaves the list.
   for (uint32_t i : transient_) {
-    if (states_[i].writes == 0) schema_[i].kind->Quiet(states_[i]);
+    if (states_[i].writes == 0 && schema_[i].kind->Quiet(states_[i])) {
+      NoteChange(i);
+    }
   }
   transient_.clear();
+  EndWrites();
+}
+
+void ChannelSet::EndWrites() {
   for (uint32_t i : written_) {
     states_[i].writes = 0;
     states_[i].overwritten = false;
@@ -41,7 +71,9 @@ void ChannelSet::EndStep() {
 }
 
 void ChannelSet::Finish() {
-  for (uint32_t i : after_finish_) schema_[i].kind->Finish(states_[i]);
+  for (uint32_t i : after_finish_) {
+    if (schema_[i].kind->Finish(states_[i])) NoteChange(i);
+  }
 }
 
 }  // namespace v0

@@ -48,16 +48,43 @@ class WEIR_EXPORT ChannelSet {
   // value for one superstep only are cleared.
   void EndStep();
 
+  // Ends writes that are no superstep: no channel is cleared.
+  void EndWrites();
+
   // Tells the channels that react to it that nothing is left to run.
   void Finish();
 
+  // Notes from here on which channels change; for runs that are saved.
+  void NoteChanges();
+  // The channels that have changed since the last call of ClearChanged(), each
+  // once.
+  const std::vector<uint32_t>& changed() const { return changed_; }
+  void ClearChanged();
+
+  // What a checkpoint saves of channel `i`.
+  Value Snapshot(uint32_t i) const {
+    return schema_[i].kind->Snapshot(states_[i]);
+  }
+  // Brings channel `i` to what Snapshot() gave. DataLoss if that is not of the
+  // channel's type.
+  absl::Status Restore(uint32_t i, Value snapshot);
+
  private:
+  void NoteChange(uint32_t i) {
+    if (!notes_changes_ || is_changed_[i]) return;
+    is_changed_[i] = true;
+    changed_.push_back(i);
+  }
+
   absl::Span<const ChannelInfo> schema_;
   std::vector<ChannelState> states_;
   std::vector<uint32_t> written_;  // Channels with writes in this superstep.
   // Channels that a quiet superstep clears and that may hold something.
   std::vector<uint32_t> transient_;
   std::vector<uint32_t> after_finish_;  // Channels that react to the finish.
+  bool notes_changes_ = false;
+  std::vector<uint32_t> changed_;
+  std::vector<bool> is_changed_;  // Of each channel; empty if none are noted.
 };
 
 }  // namespace v0

@@ -31,6 +31,7 @@ class UntrackedKind final : public ChannelKind {
     return true;
   }
 
+  bool is_saved() const override { return false; }
   Value Snapshot(const ChannelState& /*state*/) const override {
     return Value();
   }

@@ -174,8 +174,10 @@ struct MemoryCheckpointer::Rep {
     return shards[std::hash<std::string_view>()(thread) % shards.size()];
   }
   static absl::Status FencedError(const Fence& fence) {
-    return absl::AbortedError(absl::StrFormat("thread '%s': epoch %d is fenced",
-                                              fence.thread, fence.epoch));
+    return absl::AbortedError(absl::StrFormat(
+        "thread '%s': another run or update has begun on it since; those of "
+        "one thread follow one another (epoch %d is fenced)",
+        fence.thread, fence.epoch));
   }
 
   absl::Status Put(const Fence& fence, NewCheckpoint made);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
 
-constexpr std::array<std::string_view, 13> kNames = {"",
+constexpr std::array<std::string_view, 15> kNames = {"",
                                                      "NodeError",
                                                      "InvalidUpdateError",
                                                      "InvalidBranchError",
@@ -28,7 +28,9 @@ constexpr std::array<std::string_view, 13> kNames = {"",
                                                      "ParentCommand",
                                                      "NodeTimeoutError",
                                                      "StepTimeoutError",
-                                                     "RunCancelled"};
+                                                     "RunCancelled",
+                                                     "Interrupt",
+                                                     "NoCheckpointerError"};
 
 }  // namespace
 

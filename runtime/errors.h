@@ -31,6 +31,8 @@ enum class ErrorKind {
   kNodeTimeout,     // DeadlineExceeded: one attempt of a node took too long.
   kStepTimeout,     // DeadlineExceeded: one superstep took too long.
   kCancelled,       // Cancelled: the run was stopped from outside.
+  kInterrupt,       // Cancelled: a node asks and has no answer; return it.
+  kNoCheckpointer,  // FailedPrecondition: there is no checkpointer to ask.
 };
 
 // "NodeError", "InvalidUpdateError", ... ; "" for kNone.

@@ -9,6 +9,7 @@
 
 #include "weir/channels/internal/json_text.h"
 #include "weir/runtime/errors.h"
+#include "weir/runtime/internal/state_json.h"
 
 namespace weir {
 inline namespace v0 {
@@ -16,37 +17,9 @@ namespace {
 
 using internal::AppendJsonString;
 
-// Writes one JSON object, field by field.
-class JsonObject {
- public:
-  explicit JsonObject(std::string* out) : out_(out) { out_->push_back('{'); }
-  ~JsonObject() { out_->push_back('}'); }
-
-  std::string* Field(std::string_view name) {
-    if (!std::exchange(first_, false)) out_->append(", ");
-    AppendJsonString(name, out_);
-    out_->append(": ");
-    return out_;
-  }
-  void Text(std::string_view name, std::string_view value) {
-    AppendJsonString(value, Field(name));
-  }
-  void Number(std::string_view name, int64_t value) {
-    absl::StrAppend(Field(name), value);
-  }
-
- private:
-  std::string* const out_;
-  bool first_ = true;
-};
-
-bool AnyTwice(const Values& writes) {
-  std::set<uint32_t> seen;
-  return std::any_of(writes.items().begin(), writes.items().end(),
-                     [&seen](const Values::Item& item) {
-                       return !seen.insert(item.channel).second;
-                     });
-}
+using internal::AnyTwice;
+using internal::AppendResult;
+using internal::JsonObject;
 
 // null for nothing, a record, or a list of one-channel records if a channel was
 // written twice.
@@ -64,32 +37,6 @@ void AppendUpdate(const Values& writes, std::string* out) {
       item.value.AppendJson(one.Field(writes.name(item)));
     }
     out->push_back(']');
-  }
-}
-
-// A record; a channel that was written twice has {"$writes": [...]}.
-void AppendResult(const Values& writes, std::string* out) {
-  if (!AnyTwice(writes)) {
-    Codec<Values>::AppendJson(writes, out);
-    return;
-  }
-  JsonObject record(out);
-  std::set<uint32_t> done;
-  for (const Values::Item& item : writes.items()) {
-    if (!done.insert(item.channel).second) continue;
-    std::string list;
-    int count = 0;
-    for (const Values::Item& other : writes.items()) {
-      if (other.channel != item.channel) continue;
-      if (count++ > 0) list.append(", ");
-      other.value.AppendJson(&list);
-    }
-    std::string* field = record.Field(writes.name(item));
-    if (count == 1) {
-      field->append(list);
-    } else {
-      absl::StrAppend(field, "{\"$writes\": [", list, "]}");
-    }
   }
 }
 
@@ -175,36 +122,21 @@ struct AppendPayload {
       data.Text("error", std::string(task.status.message()));
       data.Field("result")->append("null");
     }
-    data.Field("interrupts")->append("[]");
+    internal::AppendInterrupts(task.interrupts, data.Field("interrupts"));
   }
   void operator()(const CheckpointReached& checkpoint) const {
+    out->append(checkpoint.state.ToJson());
+  }
+  // A state with "__interrupt__" in it, or that alone.
+  void operator()(const RunInterrupted& interrupted) const {
     JsonObject data(out);
-    data.Text("checkpoint_id", checkpoint.id);
-    if (checkpoint.parent_id.empty()) {
-      data.Field("parent_checkpoint_id")->append("null");
-    } else {
-      data.Text("parent_checkpoint_id", checkpoint.parent_id);
+    if (interrupted.values.has_value()) {
+      for (const Values::Item& item : interrupted.values->items()) {
+        item.value.AppendJson(data.Field(interrupted.values->name(item)));
+      }
     }
-    {
-      JsonObject metadata(data.Field("metadata"));
-      metadata.Text("source", checkpoint.source);
-      metadata.Number("step", checkpoint.step);
-    }
-    Codec<Values>::AppendJson(checkpoint.values, data.Field("values"));
-    std::vector<std::string> next;
-    for (const CheckpointReached::Next& task : checkpoint.tasks) {
-      next.emplace_back(task.node);
-    }
-    Codec<std::vector<std::string>>::AppendJson(next, data.Field("next"));
-    std::string* tasks = data.Field("tasks");
-    tasks->push_back('[');
-    for (size_t i = 0; i < checkpoint.tasks.size(); ++i) {
-      if (i > 0) tasks->append(", ");
-      JsonObject task(tasks);
-      task.Text("id", checkpoint.tasks[i].id);
-      task.Text("name", checkpoint.tasks[i].node);
-    }
-    tasks->push_back(']');
+    internal::AppendInterrupts(interrupted.interrupts,
+                               data.Field("__interrupt__"));
   }
   void operator()(const RunWarning& warning) const {
     JsonObject data(out);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "weir/channels/values.h"
 #include "weir/export.h"
 #include "weir/runtime/internal/ref.h"
+#include "weir/runtime/state.h"
 
 namespace weir {
 inline namespace v0 {
@@ -98,21 +100,20 @@ struct TaskFinished {
   std::string id;
   std::string_view node;
   Values writes;
-  absl::Status status;  // Its failure, if it failed.
+  absl::Status status;                  // Its failure, if it failed.
+  std::vector<Interrupt> interrupts{};  // What it asks, if it was interrupted.
 };
 
 // kCheckpoints: the state between two supersteps, and what comes next.
 struct CheckpointReached {
-  struct Next {
-    std::string id;
-    std::string_view node;
-  };
-  std::string id;
-  std::string parent_id;    // Empty for the first.
-  std::string_view source;  // "input" or "loop".
-  int64_t step = 0;
-  Values values;
-  std::vector<Next> tasks;
+  StateSnapshot state;
+};
+
+// kUpdates and kValues: a task asks, or the run stops before or after a node
+// and nobody asks. In kValues with the state.
+struct RunInterrupted {
+  std::vector<Interrupt> interrupts{};
+  std::optional<Values> values{};
 };
 
 // kDebug: something was ignored that may be a mistake.
@@ -123,7 +124,7 @@ struct RunWarning {
 using EventPayload =
     std::variant<RunMetadata, RunError, StateValues, NodeUpdate, CustomValue,
                  MessageChunk, TaskStarted, TaskFinished, CheckpointReached,
-                 RunWarning>;
+                 RunInterrupted, RunWarning>;
 
 // One level of the path to a graph inside a graph: the node that is or called
 // the graph, and its task.

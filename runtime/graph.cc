@@ -18,11 +18,11 @@ constexpr int kSpins = 1000;
 
 }  // namespace
 
-absl::StatusOr<Values> Graph::Invoke(Input input, RunOptions options) const {
+absl::StatusOr<RunResult> Graph::Invoke(Input input, RunOptions options) const {
   internal::CallerExecutor caller;
-  auto env = std::make_shared<internal::RunEnv>();
-  env->executor = options.executor != nullptr ? options.executor : &caller;
-  env->options = std::move(options);
+  Executor* const executor =
+      options.executor != nullptr ? options.executor : &caller;
+  auto env = internal::MakeRunEnv(std::move(options), executor);
   auto run = internal::Ref<internal::Run>::Adopt(
       new internal::Run(compiled_, env, nullptr, nullptr));
   run->Begin(std::move(input));
@@ -39,7 +39,7 @@ absl::StatusOr<Values> Graph::Invoke(Input input, RunOptions options) const {
   }
   caller.RetireJobs();
   if (!run->status().ok()) return run->status();
-  return run->Output();
+  return run->Result();
 }
 
 RunStream Graph::Stream(Input input, RunOptions options) const {

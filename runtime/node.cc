@@ -46,6 +46,16 @@ void NodeContext::EmitMessagePiece(std::string id, Value piece,
                                    std::vector<std::string> tags) const {
   task_->EmitMessage(std::move(id), std::move(piece), std::move(tags));
 }
+absl::StatusOr<Value> NodeContext::Ask(Value question) const {
+  return task_->Ask(std::move(question));
+}
+absl::Status NodeContext::WrongAnswer(const Value& answer,
+                                      const internal::ValueType* wanted) const {
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "node '%s' asked for %s and was answered with %s (%s); resume with a "
+      "value of the type asked for",
+      task_->node->name, wanted->name, answer.ToJson(), answer.type_name()));
+}
 std::stop_token NodeContext::stop_token() const { return task_->stop_token(); }
 void NodeContext::Heartbeat() const {
   static_cast<void>(task_->Progress(/*by_heartbeat=*/true));
@@ -64,7 +74,7 @@ absl::Time NodeContext::first_attempt_time() const {
   return task_->first_attempt();
 }
 int64_t NodeContext::remaining_steps() const {
-  return task_->run->limit() - task_->run->step();
+  return task_->run->last_step() - task_->run->step();
 }
 bool NodeContext::is_last_step() const { return remaining_steps() == 1; }
 const Value& NodeContext::context_value() const {
@@ -117,7 +127,10 @@ class CallState final : public RunListener {
   }
 
   absl::StatusOr<Values> Result() {
-    if (child_->status().ok()) return child_->Output();
+    if (child_->status().ok()) {
+      if (child_->end() == RunEnd::kFinished) return child_->Output();
+      return task_->NoteCalledInterrupt(*child_);
+    }
     if (std::optional<Command> command = child_->TakeParentCommand()) {
       task_->NoteCalledCommand(*std::move(command));
     }

@@ -42,6 +42,24 @@ struct NodeFailure {
 class GraphCall;
 class SleepCall;
 
+// What NodeContext::Interrupt() returns.
+template <class T>
+class InterruptCall {
+ public:
+  explicit InterruptCall(absl::StatusOr<T> answer)
+      : answer_(std::move(answer)) {}
+
+  // NOLINTNEXTLINE(google-explicit-constructor): see NodeContext::Interrupt
+  operator absl::StatusOr<T>() && { return std::move(answer_); }
+
+  bool await_ready() const noexcept { return true; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  absl::StatusOr<T> await_resume() { return std::move(answer_); }
+
+ private:
+  absl::StatusOr<T> answer_;
+};
+
 // NodeContext: what a node, a router or an error handler sees of its run. It
 // reads its input, the state as it was when the superstep began: nobody writes
 // state while nodes run.
@@ -150,6 +168,19 @@ class WEIR_EXPORT NodeContext {
   // command.
   [[nodiscard]] GraphCall Invoke(const Graph& graph, weir::Input input) const;
 
+  // Asks the host: pauses the run with `question`, as one of
+  // RunResult::interrupts, until a later run resumes it with an answer. Then
+  // the node runs again from its start, and each Interrupt() that was answered
+  // gives its answer, in the order of the calls. Converts to absl::StatusOr<T>;
+  // may be `co_await`ed. Without an answer it is a status of kind kInterrupt,
+  // which the node returns at once: a node that returns anything else fails,
+  // and says so.
+  //
+  // Errors: NoCheckpointer if the run is not saved; InvalidArgument if the
+  //         answer is no T.
+  template <class T = Value, class Q = Value>
+  InterruptCall<T> Interrupt(Q&& question) const;
+
   // In a coroutine, `co_await node.Sleep(d)`: OK after `d`, Cancelled when
   // asked to stop before.
   [[nodiscard]] SleepCall Sleep(absl::Duration delay) const;
@@ -167,6 +198,9 @@ class WEIR_EXPORT NodeContext {
     return ReadElsewhere(channel, schema);
   }
   const Value* ReadElsewhere(uint32_t channel, uint32_t schema) const;
+  absl::StatusOr<Value> Ask(Value question) const;
+  absl::Status WrongAnswer(const Value& answer,
+                           const internal::ValueType* wanted) const;
   void EmitMessagePiece(std::string id, Value piece,
                         std::vector<std::string> tags) const;
 
@@ -177,6 +211,21 @@ class WEIR_EXPORT NodeContext {
   internal::StepTask* task_ = nullptr;
   internal::RouterView* view_ = nullptr;  // Routers only.
 };
+
+template <class T, class Q>
+InterruptCall<T> NodeContext::Interrupt(Q&& question) const {
+  absl::StatusOr<Value> answer = Ask(Value(std::forward<Q>(question)));
+  if constexpr (std::is_same_v<T, Value>) {
+    return InterruptCall<T>(std::move(answer));
+  } else {
+    if (!answer.ok()) return InterruptCall<T>(answer.status());
+    if (const T* typed = answer->template As<T>()) {
+      return InterruptCall<T>(*typed);
+    }
+    return InterruptCall<T>(
+        WrongAnswer(*answer, &internal::ValueTypeOf<T>::kType));
+  }
+}
 
 // What NodeContext::Invoke() returns.
 class WEIR_EXPORT GraphCall {

@@ -72,6 +72,17 @@ class WEIR_EXPORT Cache {
   std::unique_ptr<Rep> rep_;
 };
 
+// What a graph inside another remembers in the checkpoints of its run's thread.
+enum class Memory {
+  // Where it stopped within one task: it goes on there when the task runs
+  // again, and starts empty in every other task.
+  kOfTask,
+  // Its state from one run of the thread to the next, as the outermost graph.
+  kOfThread,
+  // Nothing: it starts anew whenever its task does.
+  kNone,
+};
+
 // CachePolicy: a node's successful result is kept and given again for an equal
 // key. It has no effect unless the graph is compiled with a Cache.
 struct CachePolicy {

@@ -19,5 +19,19 @@ Input Input::Command(weir::Command command) {
   return input;
 }
 
+Input Input::Resume(Value answer, weir::Command command) {
+  Input input = Command(std::move(command));
+  input.answer_ = std::move(answer);
+  return input;
+}
+
+Input Input::ResumeEach(std::map<std::string, Value> answers,
+                        weir::Command command) {
+  Input input = Command(std::move(command));
+  input.answers_ = std::move(answers);
+  input.has_answers_ = true;
+  return input;
+}
+
 }  // namespace v0
 }  // namespace weir

@@ -2,11 +2,14 @@
 #define WEIR_RUNTIME_RUN_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,13 +17,23 @@
 #include "absl/time/time.h"
 
 #include "weir/channels/value.h"
+#include "weir/channels/values.h"
+#include "weir/checkpoint/checkpointer.h"
 #include "weir/export.h"
 #include "weir/runtime/command.h"
 #include "weir/runtime/event.h"
 #include "weir/runtime/executor.h"
+#include "weir/runtime/state.h"
 
 namespace weir {
 inline namespace v0 {
+
+// When a thread's checkpoints are stored.
+enum class Durability {
+  kSync,   // Each before the next superstep begins.
+  kAsync,  // While the run goes on; all of them before it ends.
+  kExit,   // One, when the run ends, however it ends.
+};
 
 // Input: what a run starts with.
 class WEIR_EXPORT Input {
@@ -39,12 +52,23 @@ class WEIR_EXPORT Input {
   // there is nothing to go on with.
   static Input Continue() { return Input(); }
 
+  // Goes on with a thread that stopped at one Interrupt, and answers it. With
+  // `command`, also changes the state and starts nodes. FailedPrecondition if
+  // several interrupts wait: answer those by their ids.
+  static Input Resume(Value answer, weir::Command command = {});
+  // The same, with answers by Interrupt::id. Those that get none ask again.
+  static Input ResumeEach(std::map<std::string, Value> answers,
+                          weir::Command command = {});
+
   // NOLINTNEXTLINE(google-explicit-constructor): the usual input
   Input(Update update) : Input(Values(std::move(update))) {}
 
   bool is_continue() const { return kind_ == Kind::kContinue; }
   bool is_command() const { return kind_ == Kind::kCommand; }
+  bool is_resume() const { return answer_.has_value() || has_answers_; }
   weir::Command& command() { return command_; }
+  Value& answer() { return answer_; }
+  std::map<std::string, Value>& answers() { return answers_; }
 
  private:
   enum class Kind { kContinue, kValues, kCommand };
@@ -52,6 +76,9 @@ class WEIR_EXPORT Input {
 
   Kind kind_ = Kind::kContinue;
   weir::Command command_;  // Of kValues, only the update is set.
+  Value answer_;
+  std::map<std::string, Value> answers_;
+  bool has_answers_ = false;
 };
 
 // RunControl: asks runs that were given it to stop at their next barrier. A run
@@ -111,9 +138,39 @@ struct RunOptions {
   // Names the run in task ids; by default a fresh one for runs that publish
   // events.
   std::string run_id{};
-  // The thread that the run belongs to. A run with a thread publishes
-  // checkpoints.
+  // The thread that the run belongs to.
   std::string thread_id{};
+  // Where the thread's checkpoints are. Null: the run is not saved, and cannot
+  // be interrupted. Otherwise it needs a thread_id, and must outlive the run.
+  Checkpointer* checkpointer = nullptr;
+  Durability durability = Durability::kAsync;
+  // Where in the thread's history to go on; by default at its end. Its
+  // thread_id may be left out.
+  std::optional<CheckpointRef> from{};
+  // Nodes before and after which the run stops, "*" for all; if there are any,
+  // they take the place of the graph's.
+  std::vector<std::string> interrupt_before{};
+  std::vector<std::string> interrupt_after{};
+  // Goes into the metadata of the run's checkpoints, for filters. The values
+  // are JSON text.
+  std::map<std::string, std::string> metadata{};
+};
+
+// Why a run that did not fail has ended.
+enum class RunEnd {
+  kFinished,     // Nothing is left to run.
+  kInterrupted,  // Nodes ask: see RunResult::interrupts.
+  kStopped,      // Before or after a node, as interrupt_before and _after say.
+};
+
+// RunResult: what a run returns that did not fail: the values of the output
+// channels, and what it waits for if it has not finished.
+struct RunResult : Values {
+  RunResult() = default;
+  explicit RunResult(Values values) : Values(std::move(values)) {}
+
+  RunEnd end = RunEnd::kFinished;
+  std::vector<Interrupt> interrupts;
 };
 
 namespace internal {
@@ -140,7 +197,7 @@ class WEIR_EXPORT RunStream {
   absl::Status status() const;
   // The run's values, as Graph::Invoke() returns them. Waits for the run's end;
   // the events stay to be read.
-  absl::StatusOr<weir::Values> Result();
+  absl::StatusOr<RunResult> Result();
   // Asks the run to stop; its events go on until it has. Thread-safe.
   void Cancel();
 

@@ -18,12 +18,11 @@ class NotifyingWaiter final : public Waiter {
 };
 
 std::shared_ptr<internal::RunEnv> MakeEnv(RunOptions options) {
-  auto env = std::make_shared<internal::RunEnv>();
-  env->executor = options.executor;
+  Executor* const executor = options.executor;
   if (options.run_id.empty()) {
-    options.run_id = internal::NewUuid(env->executor->Now());
+    options.run_id = internal::NewUuid(executor->Now());
   }
-  env->options = std::move(options);
+  auto env = internal::MakeRunEnv(std::move(options), executor);
   env->sent_messages = std::make_unique<internal::SentMessages>();
   return env;
 }
@@ -108,12 +107,12 @@ const Event* RunStream::Next() { return rep_->Next(); }
 
 absl::Status RunStream::status() const { return rep_->cursor.status(); }
 
-absl::StatusOr<Values> RunStream::Result() {
+absl::StatusOr<RunResult> RunStream::Result() {
   if (!rep_->env->executor->RunUntil(rep_->run->done())) {
     return rep_->run->NeverEndsError();
   }
   if (!rep_->run->status().ok()) return rep_->run->status();
-  return rep_->run->Output();
+  return rep_->run->Result();
 }
 
 void RunStream::Cancel() { rep_->run->Cancel(); }

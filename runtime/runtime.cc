@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 
+#include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/internal/new_id.h"
 #include "weir/runtime/internal/run_stream.h"
 
@@ -18,6 +19,8 @@ struct Runtime::Rep {
   // Fixed after construction.
   std::unique_ptr<Executor> owned_executor;
   Executor* executor = nullptr;
+  std::unique_ptr<Checkpointer> owned_checkpointer;
+  Checkpointer* checkpointer = nullptr;
   std::function<std::string()> new_id;
 
   absl::Mutex mutex;
@@ -30,6 +33,11 @@ Runtime::Runtime(RuntimeOptions options) : rep_(std::make_unique<Rep>()) {
   if (rep_->executor == nullptr) {
     rep_->owned_executor = std::make_unique<TbbExecutor>();
     rep_->executor = rep_->owned_executor.get();
+  }
+  rep_->checkpointer = options.checkpointer;
+  if (rep_->checkpointer == nullptr) {
+    rep_->owned_checkpointer = std::make_unique<MemoryCheckpointer>();
+    rep_->checkpointer = rep_->owned_checkpointer.get();
   }
   rep_->new_id = std::move(options.new_id);
   if (!rep_->new_id) {
@@ -57,31 +65,66 @@ ThreadId Runtime::CreateThread() {
   return id;
 }
 
+absl::StatusOr<Graph> Runtime::Find(const ThreadId& thread,
+                                    std::string_view name) {
+  absl::MutexLock lock(&rep_->mutex);
+  auto it = rep_->graphs.find(std::string(name));
+  if (it == rep_->graphs.end()) {
+    return absl::NotFoundError(absl::StrFormat(
+        "no graph is registered as '%s'; call Register() first", name));
+  }
+  if (!rep_->threads.contains(thread)) {
+    return absl::NotFoundError(absl::StrFormat(
+        "thread '%s' does not exist; call CreateThread() first", thread));
+  }
+  return it->second;
+}
+
 absl::StatusOr<RunStream> Runtime::Stream(const ThreadId& thread,
                                           std::string_view name, Input input,
                                           RunOptions options) {
-  std::shared_ptr<const internal::CompiledGraph> graph;
-  {
-    absl::MutexLock lock(&rep_->mutex);
-    auto it = rep_->graphs.find(std::string(name));
-    if (it == rep_->graphs.end()) {
-      return absl::NotFoundError(absl::StrFormat(
-          "no graph is registered as '%s'; call Register() first", name));
-    }
-    if (!rep_->threads.contains(thread)) {
-      return absl::NotFoundError(absl::StrFormat(
-          "thread '%s' does not exist; call CreateThread() first", thread));
-    }
-    graph = it->second.shared();
-  }
+  absl::StatusOr<Graph> graph = Find(thread, name);
+  if (!graph.ok()) return graph.status();
   options.executor = rep_->executor;
+  options.checkpointer = rep_->checkpointer;
   options.thread_id = thread;
   options.run_id = rep_->new_id();
-  auto stream = std::make_unique<RunStream::Rep>(std::move(graph),
+  auto stream = std::make_unique<RunStream::Rep>(graph->shared(),
                                                  std::move(options), nullptr);
   stream->AnnounceRun();
   stream->Start(std::move(input));
   return RunStream(std::move(stream));
+}
+
+absl::StatusOr<StateSnapshot> Runtime::GetState(const ThreadId& thread,
+                                                std::string_view name,
+                                                StateOptions options) {
+  absl::StatusOr<Graph> graph = Find(thread, name);
+  if (!graph.ok()) return graph.status();
+  options.checkpointer = rep_->checkpointer;
+  options.thread_id = thread;
+  return graph->GetState(options);
+}
+
+absl::StatusOr<std::vector<StateSnapshot>> Runtime::GetHistory(
+    const ThreadId& thread, std::string_view name, HistoryOptions which,
+    StateOptions options) {
+  absl::StatusOr<Graph> graph = Find(thread, name);
+  if (!graph.ok()) return graph.status();
+  options.checkpointer = rep_->checkpointer;
+  options.thread_id = thread;
+  return graph->GetHistory(options, std::move(which));
+}
+
+absl::StatusOr<CheckpointRef> Runtime::UpdateState(const ThreadId& thread,
+                                                   std::string_view name,
+                                                   StateUpdate update,
+                                                   StateOptions options) {
+  absl::StatusOr<Graph> graph = Find(thread, name);
+  if (!graph.ok()) return graph.status();
+  options.checkpointer = rep_->checkpointer;
+  options.thread_id = thread;
+  return graph->UpdateState(options, std::move(update));
 }
 
 }  // namespace v0

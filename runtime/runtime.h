@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "weir/checkpoint/checkpointer.h"
 #include "weir/export.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/graph.h"
@@ -23,6 +25,9 @@ struct RuntimeOptions {
   // Null: the Runtime makes a TbbExecutor. Otherwise it must outlive the
   // Runtime.
   Executor* executor = nullptr;
+  // Where threads are kept. Null: in a MemoryCheckpointer of the Runtime's own.
+  // Otherwise it must outlive the Runtime.
+  Checkpointer* checkpointer = nullptr;
   // Makes the ids of threads and runs; by default UUIDs of version 7. Must be
   // safe to call from several threads at once.
   std::function<std::string()> new_id{};
@@ -47,14 +52,30 @@ class WEIR_EXPORT Runtime {
   ThreadId CreateThread();
 
   // Starts a run of the graph `name` on `thread` and returns its events: the
-  // run's metadata first, then those of options.modes. The Runtime sets the
-  // options' executor, thread_id and run_id.
+  // run's metadata first, then those of options.modes. The thread goes on from
+  // where its last run left it; see Input for how. Runs of one thread follow
+  // one another: one that is still under way ends Aborted. The Runtime sets the
+  // options' executor, checkpointer, thread_id and run_id.
   [[nodiscard]] absl::StatusOr<RunStream> Stream(const ThreadId& thread,
                                                  std::string_view name,
                                                  Input input,
                                                  RunOptions options = {});
 
+  // The state of a thread as the graph `name` reads it, its checkpoints, and a
+  // change to it, as Graph::GetState(), GetHistory() and UpdateState() of a
+  // StateOptions whose checkpointer and thread_id are set here.
+  [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(
+      const ThreadId& thread, std::string_view name, StateOptions options = {});
+  [[nodiscard]] absl::StatusOr<std::vector<StateSnapshot>> GetHistory(
+      const ThreadId& thread, std::string_view name, HistoryOptions which = {},
+      StateOptions options = {});
+  [[nodiscard]] absl::StatusOr<CheckpointRef> UpdateState(
+      const ThreadId& thread, std::string_view name, StateUpdate update,
+      StateOptions options = {});
+
  private:
+  absl::StatusOr<Graph> Find(const ThreadId& thread, std::string_view name);
+
   struct Rep;
   std::unique_ptr<Rep> rep_;
 };

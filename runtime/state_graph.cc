@@ -136,6 +136,9 @@ class Compiler {
     graph_->name = options.name;
     graph_->schema = schema;
     graph_->strict = options.strict;
+    graph_->memory = options.memory;
+    graph_->interrupt_before = options.interrupt_before;
+    graph_->interrupt_after = options.interrupt_after;
     graph_->cache = options.result_cache;
     CheckPolicies("CompileOptions", options.retry, options.timeout);
   }
@@ -147,6 +150,7 @@ class Compiler {
   void AddEdges(const std::vector<BuiltEdge>& edges);
   void AddJoins(const std::vector<BuiltJoin>& joins);
   void AddBranches(const std::vector<BuiltBranch>& branches);
+  void CheckStops();
   absl::StatusOr<Graph> Finish();
 
  private:
@@ -293,6 +297,9 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
   node.body = built.body;
   node.graph = built.graph;
   node.defer = built.options.defer;
+  for (const Graph& graph : built.options.calls) {
+    node.calls.push_back(graph.shared());
+  }
   node.triggers.push_back("branch:to:" + built.name);
   if (built.options.input.has_value()) {
     node.readable =
@@ -524,7 +531,21 @@ void Compiler::AddBranches(const std::vector<BuiltBranch>& branches) {
   }
 }
 
+void Compiler::CheckStops() {
+  for (const std::vector<std::string>* stops :
+       {&options_.interrupt_before, &options_.interrupt_after}) {
+    for (const std::string& node : *stops) {
+      if (node == "*" || graph_->node_index.contains(node)) continue;
+      Mistake(absl::StrFormat(
+          "an interrupt is set at '%s', which is no node; add it or correct "
+          "the name",
+          node));
+    }
+  }
+}
+
 absl::StatusOr<Graph> Compiler::Finish() {
+  CheckStops();
   if (!has_entry_) {
     Mistake(absl::StrFormat(
         "nothing leaves %s, so that no node would ever run; add an edge or "

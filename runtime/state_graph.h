@@ -81,6 +81,9 @@ struct NodeOptions {
   // Where the node's Commands and Sends may go, checked at Compile() and, when
   // the graph is strict, at run time. Absent: anywhere.
   std::optional<std::vector<NodeRef>> destinations{};
+  // The graphs that the body runs by NodeContext::Invoke(), so that snapshots
+  // of a state show theirs.
+  std::vector<Graph> calls{};
 };
 
 // BranchOptions: of conditional edges.
@@ -111,6 +114,12 @@ struct CompileOptions {
   // or an update that names an unknown channel, fails the task. Otherwise it is
   // ignored, with a warning for readers of kDebug.
   bool strict = false;
+  // Nodes before and after which every run stops, "*" for all, until it is
+  // continued; see Input::Continue().
+  std::vector<std::string> interrupt_before{};
+  std::vector<std::string> interrupt_after{};
+  // Of a graph inside another.
+  Memory memory = Memory::kOfTask;
   // Names the graph, for messages.
   std::string name = "graph";
 };

@@ -64,6 +64,9 @@ struct SharedChannel {
   uint32_t inner;
 };
 
+// Names of nodes at which runs stop, "*" for all.
+using StopNodes = std::vector<std::string>;
+
 struct CompiledGraph;
 
 struct CompiledNode {
@@ -79,6 +82,7 @@ struct CompiledNode {
 
   std::vector<uint32_t> led_by_joins;  // Joins whose target this is.
   bool defer = false;
+  std::vector<std::shared_ptr<const CompiledGraph>> calls;  // As declared.
   // The channels that the node reads: a bit for each channel, or absent for all
   // there are.
   std::optional<std::vector<bool>> readable;
@@ -109,6 +113,9 @@ struct CompiledGraph {
 
   std::shared_ptr<Cache> cache;
   bool strict = false;
+  Memory memory = Memory::kOfTask;
+  StopNodes interrupt_before;
+  StopNodes interrupt_after;
 
   std::optional<uint32_t> FindChannel(std::string_view channel) const {
     auto it =

@@ -62,6 +62,23 @@ Run::Run(std::shared_ptr<const CompiledGraph> graph,
                     Namespace())),
       channels_(graph_->channels),
       triggers_(*graph_) {
+  // A run's own stops take the place of its graph's.
+  auto stops = [parent](const StopNodes& own, const StopNodes& compiled) {
+    const StopNodes& all = parent == nullptr && !own.empty() ? own : compiled;
+    return all.empty() ? nullptr : &all;
+  };
+  stops_before_ =
+      stops(env_->options.interrupt_before, graph_->interrupt_before);
+  stops_after_ = stops(env_->options.interrupt_after, graph_->interrupt_after);
+  const bool saved = parent == nullptr ? env_->session != nullptr
+                                       : parent->run->line_ != nullptr &&
+                                             graph_->memory != Memory::kNone;
+  if (saved) {
+    line_ = std::make_unique<Line>();
+    if (parent != nullptr)
+      line_->ns = parent->run->NamespaceInside(*parent, *graph_, call_);
+    channels_.NoteChanges();
+  }
   if (env_->options.on_failure == OnFailure::kCancelSiblings ||
       env_->options.step_timeout < absl::InfiniteDuration()) {
     MakeStoppable();
@@ -117,29 +134,7 @@ absl::Status Run::NeverEndsError() const {
       graph_->name));
 }
 
-void Run::Begin(Input input) {
-  if (absl::Status s = PlanStart(std::move(input)); !s.ok()) {
-    End(std::move(s));
-    return;
-  }
-  if (StartStep()) Work();
-}
-
-absl::Status Run::PlanStart(Input input) {
-  if (limit() < 1) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "recursion_limit is %d; it must be at least 1", limit()));
-  }
-  if (env_->options.max_concurrency < 0) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "max_concurrency is %d; it must be at least 0, which is any number",
-        env_->options.max_concurrency));
-  }
-  if (env_->options.step_timeout <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("step_timeout is %s; it must be more than nothing",
-                        absl::FormatDuration(env_->options.step_timeout)));
-  }
+absl::Status Run::PlanStart(Input& input) {
   Command& command = input.command();
   if (input.is_continue()) {
     return MakeError(ErrorKind::kEmptyInput, absl::StatusCode::kInvalidArgument,
@@ -172,26 +167,19 @@ absl::Status Run::PlanStart(Input input) {
       }
       UpdateAccess::writes(kept).push_back(std::move(write));
     }
+    if (line_ != nullptr) {
+      line_->start = std::make_shared<const Command>(Command{.update = kept});
+      line_->start_is_command = false;
+    }
     start_ = NodeResult(std::move(kept));
   } else {
-    if (command.graph == Command::Graph::kParent) {
-      return MakeError(ErrorKind::kInvalidUpdate,
-                       absl::StatusCode::kInvalidArgument,
-                       "the input is a command for the parent graph, and a "
-                       "run's own graph has none");
-    }
-    if (command.update.empty() && command.go_to.empty()) {
-      return MakeError(ErrorKind::kEmptyInput,
-                       absl::StatusCode::kInvalidArgument,
-                       "the input is a command that holds nothing; give it an "
-                       "update or somewhere to go");
+    if (line_ != nullptr) {
+      line_->start = std::make_shared<const Command>(command);
+      line_->start_is_command = true;
     }
     start_ = NodeResult(std::move(command));
   }
-  ReserveTasks(1);
-  tasks_[0].Plan(this, &graph_->start, 0);
-  task_count_ = 1;
-  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint("input");
+  start_due_ = true;
   return absl::OkStatus();
 }
 
@@ -205,7 +193,7 @@ void Run::ReserveTasks(size_t n) {
 
 // Plans the next superstep. False if the run has ended.
 bool Run::Plan() {
-  if (step_ > limit()) {
+  if (step_ > last_step_) {
     std::vector<std::string> next;
     for (uint32_t node : triggers_.Take()) {
       next.push_back(graph_->nodes[node].name);
@@ -227,9 +215,51 @@ bool Run::Plan() {
             next.empty() ? "nothing" : absl::StrJoin(next, ", "))));
     return false;
   }
+  PlanTasks();
+  if (line_ != nullptr) TakeFound();
+  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint();
+  if (task_count_ == 0) {
+    End(absl::OkStatus());
+    return false;
+  }
+  const bool starts = tasks_[0].node == &graph_->start;
+  if (!starts && cancelled()) {
+    End(CancelledError());
+    return false;
+  }
+  if (!starts && env_->options.control != nullptr) {
+    if (std::optional<std::string> reason = env_->options.control->drain()) {
+      End(MakeError(ErrorKind::kGraphDrained, absl::StatusCode::kCancelled,
+                    absl::StrFormat("graph '%s' drained before step %d: %s",
+                                    graph_->name, step_, *reason)));
+      return false;
+    }
+  }
+  if (stops_before_ != nullptr && StopsAt(*stops_before_)) {
+    EndStopped();
+    return false;
+  }
+  if (starts) return true;
+  if (Wants(kTasks | kDebug)) PublishTaskStarts();
+  if (line_ == nullptr) return true;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (tasks_[i].stored) tasks_[i].PublishStored();
+  }
+  return true;
+}
+
+// The tasks of the next superstep: the start's, or those of the nodes that are
+// due and of the packets, in merge order.
+void Run::PlanTasks() {
+  if (start_due_) {
+    start_due_ = false;
+    ReserveTasks(1);
+    tasks_[0].Plan(this, &graph_->start, 0);
+    task_count_ = 1;
+    return;
+  }
   const std::vector<uint32_t>& due = triggers_.Take();
-  const size_t count = due.size() + sends_.size();
-  ReserveTasks(count);
+  ReserveTasks(due.size() + sends_.size());
   uint32_t index = 0;
   for (uint32_t node : due) {
     tasks_[index].Plan(this, &graph_->nodes[node], index);
@@ -248,25 +278,16 @@ bool Run::Plan() {
   }
   sends_.clear();
   task_count_ = index;
-  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint("loop");
-  if (count == 0) {
-    End(absl::OkStatus());
+}
+
+// Plans the superstep after a barrier, unless the run stops there.
+bool Run::PlanNext() {
+  if (stops_after_ != nullptr && std::exchange(stepped_, false) &&
+      StopsAt(*stops_after_)) {
+    EndStopped();
     return false;
   }
-  if (cancelled()) {
-    End(CancelledError());
-    return false;
-  }
-  if (env_->options.control != nullptr) {
-    if (std::optional<std::string> reason = env_->options.control->drain()) {
-      End(MakeError(ErrorKind::kGraphDrained, absl::StatusCode::kCancelled,
-                    absl::StrFormat("graph '%s' drained before step %d: %s",
-                                    graph_->name, step_, *reason)));
-      return false;
-    }
-  }
-  if (Wants(kTasks | kDebug)) PublishTaskStarts();
-  return true;
+  return Plan();
 }
 
 // Opens the planned superstep, and runs it here while it is a single task. True
@@ -283,7 +304,9 @@ bool Run::StartStep() {
     if (bounded()) begun_.fetch_add(1, std::memory_order_relaxed);
     if (!tasks_[0].Execute()) return false;
     if (bounded()) begun_.fetch_sub(1, std::memory_order_relaxed);
-    if (!Barrier() || !Plan()) return false;
+    if (!Barrier() || (line_ != nullptr && !SaveStep()) || !PlanNext()) {
+      return false;
+    }
   }
 }
 
@@ -365,7 +388,10 @@ void Run::PostResume(uint32_t task) {
 }
 
 // The superstep's last task has ended. True if the next one has tasks to claim.
-bool Run::Advance() { return Barrier() && Plan() && StartStep(); }
+bool Run::Advance() {
+  return Barrier() && (line_ == nullptr || SaveStep()) && PlanNext() &&
+         StartStep();
+}
 
 void Run::TaskFailed() {
   any_failed_.store(true, std::memory_order_relaxed);
@@ -391,6 +417,10 @@ bool Run::Barrier() {
     End(std::move(failure));
     return false;
   }
+  if (any_interrupted_.load(std::memory_order_relaxed)) {
+    EndInterrupted();
+    return false;
+  }
   absl::Status merged;
   try {
     merged = Merge();
@@ -409,6 +439,8 @@ bool Run::Barrier() {
     Publish(kValues, StateValues{ReadAll(shown())});
   }
   ++step_;
+  armed_ = true;
+  stepped_ = true;
   return true;
 }
 
@@ -511,6 +543,7 @@ absl::Status Run::Merge() {
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (absl::Status s = MergeTask(tasks_[i]); !s.ok()) return s;
   }
+  if (line_ != nullptr) NoteRan();
   // What a task was given and held goes now, also for the sake of values that
   // reducers could change in place.
   for (uint32_t i = 0; i < task_count_; ++i) tasks_[i].Release();
@@ -569,8 +602,21 @@ absl::Status Run::WriteRefused(const Write& write,
                                   absl::StrJoin(writers, ", ")));
 }
 
+// Ends the run, once all that it has stored is stored.
 void Run::End(absl::Status status) {
   status_ = std::move(status);
+  if (line_ == nullptr) return FinishEnd();
+  if (env_->options.durability == Durability::kExit) StoreExit();
+  if (parent_ != nullptr) return FinishEnd();
+  if (env_->session->WhenStored([self = Ref<Run>::Share(this)] {
+        self->executor().Post([self] { self->FinishEnd(); });
+      })) {
+    FinishEnd();
+  }
+}
+
+void Run::FinishEnd() {
+  if (line_ != nullptr && status_.ok()) status_ = env_->session->error();
   if (listener_ != nullptr) listener_->RunEnded(*this);
   done_.Notify();
 }
@@ -673,23 +719,13 @@ void Run::PublishTaskStarts() {
   }
 }
 
-// A run has checkpoints if it belongs to a thread.
-void Run::PublishCheckpoint(std::string_view source) {
-  if (env_->options.thread_id.empty()) return;
-  CheckpointReached reached;
-  const bool first = source == "input";
-  reached.step = first ? -1 : step_ - 1;
-  reached.id = CheckpointId(*this, reached.step);
-  if (!first) reached.parent_id = CheckpointId(*this, reached.step - 1);
-  reached.source = source;
-  reached.values = ReadAll(nullptr);
-  for (uint32_t i = 0; i < task_count_; ++i) {
-    reached.tasks.push_back({tasks_[i].Id(), tasks_[i].node->name});
-  }
-  auto body = Ref<EventBody>::Adopt(new EventBody(std::move(reached)));
+void Run::PublishCheckpoint() {
+  if (line_ == nullptr) return;
+  auto body = Ref<EventBody>::Adopt(
+      new EventBody(CheckpointReached{Snapshot(/*as_history=*/true)}));
   body->ns = ns_;
   body->graph = graph_;
-  body->step = first ? -1 : step_ - 1;
+  body->step = line_->metadata.step;
   body->time = executor().Now();
   const Ref<const EventBody> shared(std::move(body));
   env_->log->Publish(kCheckpoints, Event(kCheckpoints, shared));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -17,13 +18,16 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/types/span.h"
 
 #include "weir/channels/channel_set.h"
 #include "weir/channels/values.h"
 #include "weir/runtime/event.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
+#include "weir/runtime/internal/saved_line.h"
 #include "weir/runtime/internal/step_task.h"
+#include "weir/runtime/internal/thread_session.h"
 #include "weir/runtime/internal/triggers.h"
 #include "weir/runtime/run.h"
 #include "weir/stream/event_log.h"
@@ -46,6 +50,27 @@ class SentMessages {
   absl::flat_hash_set<std::string> ids_ ABSL_GUARDED_BY(mutex_);
 };
 
+// The answers that a run is resumed with.
+class Answers {
+ public:
+  // By Interrupt::id. Fixed once the run has begun.
+  std::map<std::string, Value> by_id;
+
+  // For whoever asks first, where nobody did when the run began. Given once.
+  void SetFirst(Value answer) {
+    absl::MutexLock lock(&mutex_);
+    first_ = std::move(answer);
+  }
+  Value TakeFirst() {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(first_, Value());
+  }
+
+ private:
+  absl::Mutex mutex_;
+  Value first_ ABSL_GUARDED_BY(mutex_);
+};
+
 // What a run shares with the runs of the graphs inside it. All fixed before the
 // run begins.
 struct RunEnv {
@@ -54,7 +79,13 @@ struct RunEnv {
   RunOptions options;
   // Null if there is no log.
   std::unique_ptr<SentMessages> sent_messages{};
+  // Null: the run is not saved.
+  std::unique_ptr<ThreadSession> session{};
+  std::unique_ptr<Answers> answers{};  // Of a run that is resumed with some.
 };
+
+// Makes what the options ask for: the session of a saved run.
+std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor);
 
 // Run: one execution of a compiled graph: a state machine that workers carry on
 // and that holds none of them while its tasks wait. The essay is in
@@ -90,9 +121,13 @@ class Run final : public RefCounted<Run> {
   const absl::Status& status() const { return status_; }
   // For a run whose executor has nothing left that could end it.
   absl::Status NeverEndsError() const;
-  // The output channels; empty if nothing was written to one.
+  // The output channels, empty if nothing was written to one; and what the run
+  // waits for.
+  RunResult Result() const;
   Values Output() const;
   bool wrote_output() const { return wrote_output_; }
+  RunEnd end() const { return end_; }
+  const std::vector<Interrupt>& interrupts() const { return interrupts_; }
   // Of a run whose status is a ParentCommand.
   std::optional<Command> TakeParentCommand() {
     return std::move(parent_command_);
@@ -111,6 +146,14 @@ class Run final : public RefCounted<Run> {
   StepTask* parent() const { return parent_; }
   int64_t step() const { return step_; }
   int64_t limit() const { return env_->options.recursion_limit; }
+  // The last superstep that is within the recursion limit.
+  int64_t last_step() const { return last_step_; }
+  bool saved() const { return line_ != nullptr; }
+  bool resuming() const { return line_ != nullptr && line_->resuming; }
+  bool travelling() const { return line_ != nullptr && line_->travelling; }
+  // Of a saved run.
+  const std::string& ns() const { return line_->ns; }
+  const CheckpointId& checkpoint() const { return line_->current; }
 
   // For the tasks of this run.
 
@@ -123,6 +166,17 @@ class Run final : public RefCounted<Run> {
   bool FailedByItself(const absl::Status& failure) const;
   // A task has failed; siblings may have to be stopped.
   void TaskFailed();
+  // A task asks something, and has ended.
+  void TaskInterrupted() {
+    any_interrupted_.store(true, std::memory_order_relaxed);
+  }
+  // Stores writes of a task; nothing if the run stores none as it goes.
+  void StoreWrites(std::vector<PendingWrite> writes);
+  void AppendWrites(absl::Span<const Write> from, const std::string& task_id,
+                    std::vector<PendingWrite>* to) const;
+  bool stores_writes() const {
+    return line_ != nullptr && env_->options.durability != Durability::kExit;
+  }
 
   // Whether anyone wants events of these modes from this run. One load.
   bool Wants(uint32_t modes) const {
@@ -144,9 +198,109 @@ class Run final : public RefCounted<Run> {
   // The path to this graph's run; empty at the root.
   std::vector<NamespaceLevel> Namespace() const;
 
+  // For reading and changing a thread's state: a run that never begins. Brings
+  // it to what `tuple` holds of the graph.
+  absl::Status Restore(CheckpointTuple tuple);
+  // Applies what commands gave the checkpoint, and plans what comes next with
+  // what its tasks have done; `with_finished` shows that in the state.
+  absl::Status PlanRestored(bool with_finished);
+  // Where the run is saved, in place of the outermost graph's place.
+  void SetNamespace(std::string ns) { line_->ns = std::move(ns); }
+  // Changes the state as if nodes had returned updates: a superstep in which
+  // only they ran. Nothing else that was planned will run.
+  struct NodeUpdateOf {
+    const CompiledNode* node;
+    NodeResult result;
+    std::string task_id;  // Empty: that of the node's planned task, if any.
+  };
+  absl::Status UpdateAs(std::vector<NodeUpdateOf> updates);
+  // Ends what was planned, with what its tasks have finished.
+  absl::Status EndPlanned();
+  // Makes a checkpoint of the state.
+  void SaveUpdate(std::string_view source, bool sibling);
+  // The node that an update without one is of; null if that is ambiguous.
+  const CompiledNode* LastNode() const;
+  const CompiledNode* FindNode(std::string_view name) const;
+  // The state and what comes next. Not as history: with what the tasks that
+  // have finished wrote, and without what is answered.
+  StateSnapshot Snapshot(bool as_history) const;
+
  private:
-  absl::Status PlanStart(Input input);
+  // The checkpoints of a saved run.
+  struct Line {
+    std::string ns;
+    // The checkpoint that the run is at; none before the first.
+    CheckpointId current;
+    CheckpointId parent;
+    CheckpointMetadata metadata;
+    absl::Time created_at;
+    // What the store has of them: what the next one is put as a change of.
+    CheckpointId stored;
+    // What has changed since: channels, and where in the list each is, -1 for
+    // those that are not; and where the run is in its graph.
+    std::vector<SavedChannel> unstored;
+    std::vector<int32_t> place;
+    std::vector<uint32_t> placed;
+    SavedEngine engine;
+    // What the tasks of the next superstep have done before this run.
+    std::vector<TaskWrites> found;
+    // The nodes that ran last, and in which superstep.
+    std::vector<std::string> ran;
+    int64_t ran_step = 0;
+    // What the start is to write: kept until its superstep has ended.
+    std::shared_ptr<const Command> start;
+    bool start_is_command = false;
+    // Until the first barrier: the run goes on where another stopped, and from
+    // a point in the past.
+    bool resuming = false;
+    bool travelling = false;
+    // The source of the checkpoint that the run begins with; "" for none.
+    std::string_view begins_with;
+    // For the graphs inside: what the thread was, as it is gone back to.
+    CheckpointId travelled_from;
+    bool exit_stored = false;
+  };
+
+  // In run_line.cc.
+  template <class T>
+  void Await(absl::FunctionRef<void(Checkpointer::Done<T>)> start,
+             absl::AnyInvocable<void(absl::StatusOr<T>)> then);
+  std::string NamespaceInside(const StepTask& task, const CompiledGraph& graph,
+                              int call) const;
+  TaskWrites TakeNullTask();
+  bool ApplyFinished();
+  absl::Status CheckInput(Input& input) const;
+  void OpenThread(Input input);
+  void LoadLine(Input input);
+  void Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
+              Input input);
+  absl::Status First(std::optional<CheckpointTuple> tuple, Input input);
+  absl::Status Resume(Input input);
+  absl::Status ApplyNullTask(TaskWrites& null);
+  absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
+  absl::Status RestoreEngine(const SavedEngine& engine);
+  SavedEngine EngineState() const;
+  void DropPlanned();
+  bool SaveStep();
+  bool SaveCheckpoint(std::string_view source, int64_t step);
+  void MakeCheckpoint(std::string_view source, int64_t step);
+  void GatherChanges();
+  void NoteUnstored(uint32_t channel, SavedValue value);
+  void StoreNullTask(const TaskWrites& null);
+  void StoreExit();
+  bool StoreLine();
+  void GoOn();
+  void NoteRan();
+  void TakeFound();
+  bool StopsAt(const StopNodes& stops) const;
+  void EndStopped();
+  void EndInterrupted();
+  void FinishEnd();
+
+  absl::Status PlanStart(Input& input);
   bool Plan();
+  void PlanTasks();
+  bool PlanNext();
   void ReserveTasks(size_t n);
   bool StartStep();
   void Open();
@@ -170,7 +324,7 @@ class Run final : public RefCounted<Run> {
   absl::Status MergeTask(StepTask& task);
   absl::Status WriteRefused(const Write& write, const absl::Status& why) const;
   void PublishTaskStarts();
-  void PublishCheckpoint(std::string_view source);
+  void PublishCheckpoint();
   void End(absl::Status status);
 
   // Fixed after construction.
@@ -193,7 +347,19 @@ class Run final : public RefCounted<Run> {
   uint32_t task_capacity_ = 0;
   uint32_t task_count_ = 0;
   NodeResult start_;
-  int64_t step_ = 0;       // 0 is the start's.
+  bool start_due_ = false;  // The next superstep is the start's.
+  bool stepped_ = false;    // A superstep has ended, and none is planned.
+  int64_t step_ = 0;        // 0 is the start's.
+  int64_t last_step_ = 0;
+  std::unique_ptr<Line> line_;  // Null: the run is not saved.
+  // The nodes to stop before and after; most runs have none.
+  const StopNodes* stops_before_ = nullptr;
+  const StopNodes* stops_after_ = nullptr;
+  // Something has changed since the run was resumed, so that it may stop where
+  // it was told to.
+  bool armed_ = true;
+  RunEnd end_ = RunEnd::kFinished;
+  std::vector<Interrupt> interrupts_;
   absl::Time step_began_;  // Set if there is a step timeout.
   Executor::TimerId step_timer_ = 0;
   bool wrote_shown_ = false;   // In this superstep.
@@ -221,6 +387,12 @@ class Run final : public RefCounted<Run> {
   // parent: set before the task ends, read after the last did. Relaxed:
   // unfinished_ orders them.
   std::atomic<bool> any_failed_{false};
+  std::atomic<bool> any_interrupted_{false};  // Likewise.
+  // The hand-shake with a store that the run waits for: it and the run each
+  // exchange their mark in, and whoever comes second goes on. acq_rel: the
+  // second sees all that the first did.
+  enum Mark : uint8_t { kStoring, kWaits, kStored };
+  std::atomic<uint8_t> store_mark_{kStoring};
   // Set by Cancel(). Relaxed: a barrier that misses it is followed by another.
   std::atomic<bool> cancelled_{false};
 };

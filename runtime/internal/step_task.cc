@@ -198,6 +198,10 @@ void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
   ClearResult();
   status = absl::OkStatus();
   fires_edges = true;
+  stored = false;
+  interrupted = false;
+  ended = false;
+  found = -1;
   handling_ = false;
   emitted_unnamed_.store(false, std::memory_order_relaxed);
   read_error_ = absl::OkStatus();
@@ -206,6 +210,7 @@ void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
 }
 
 void StepTask::Release() {
+  ended = false;
   if (is_send()) send_input.reset();
   if (extra_ != nullptr) extra_.reset();
   if (view_ != nullptr) view_->Clear();
@@ -220,6 +225,7 @@ void StepTask::ClearResult() {
 }
 
 bool StepTask::Execute() {
+  if (stored) return true;
   if (node->policies != nullptr || extra_ != nullptr) return Attempt();
   return Start();
 }
@@ -241,6 +247,7 @@ bool StepTask::Resume() {
 
 // One attempt at a node that may have policies.
 bool StepTask::Attempt() {
+  if (extra_ != nullptr) extra_->asked = 0;
   if (node->policies != nullptr && node->policies->cache.has_value() &&
       run->cache() != nullptr && cache_key_.empty()) {
     const absl::StatusOr<bool> taken = TakeFromCache();
@@ -310,6 +317,9 @@ NodeResult StepTask::ResultOf(Run& child) {
     return NodeResult(*std::move(command));
   }
   if (!child.status().ok()) return NodeResult(child.status());
+  if (child.end() != RunEnd::kFinished) {
+    return NodeResult(NoteCalledInterrupt(child));
+  }
   if (!child.wrote_output()) return NodeResult();
   Update update;
   for (const SharedChannel& shared : node->graph_output) {
@@ -346,6 +356,13 @@ bool StepTask::Settle(NodeResult& result) {
     }
   }
   if (clock_ != nullptr) outcome = EndClock(std::move(outcome));
+  if (extra_ != nullptr && extra_->told_to_pause) {
+    if (ErrorKindOf(outcome) == ErrorKind::kInterrupt) return Pause();
+    outcome = MakeError(
+        ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+        "was told to pause by Interrupt() and returned something else; return "
+        "the status that Interrupt() gives, at once");
+  }
   if (outcome.ok()) outcome = Take(result);
   if (outcome.ok() && fires_edges && !has_parent_command) {
     outcome = RunBranches();
@@ -354,6 +371,13 @@ bool StepTask::Settle(NodeResult& result) {
   if (!outcome.ok()) return Fail(std::move(outcome));
   Commit(/*cached=*/false);
   return true;
+}
+
+absl::Status StepTask::TakeGiven(NodeResult& result) {
+  if (!result.status().ok()) return result.status();
+  if (absl::Status s = Take(result); !s.ok()) return s;
+  if (absl::Status s = RunBranches(); !s.ok()) return s;
+  return read_error_;
 }
 
 absl::Status StepTask::Take(NodeResult& result) {
@@ -519,13 +543,14 @@ absl::StatusOr<Value> StepTask::StateOf(Update update) {
   Values unknown;
   std::vector<std::pair<uint32_t, ChannelState>> states;
   for (Write& write : UpdateAccess::writes(update)) {
-    absl::StatusOr<std::optional<uint32_t>> found = ChannelOf(update, write);
-    if (!found.ok()) return found.status();
-    if (!found->has_value()) {
+    absl::StatusOr<std::optional<uint32_t>> at_channel =
+        ChannelOf(update, write);
+    if (!at_channel.ok()) return at_channel.status();
+    if (!at_channel->has_value()) {
       unknown.Add(*UpdateAccess::name(update, write), std::move(write.value));
       continue;
     }
-    const uint32_t channel = **found;
+    const uint32_t channel = **at_channel;
     const ChannelKind& kind = *graph.channels[channel].kind;
     auto at = std::find_if(states.begin(), states.end(),
                            [=](const auto& s) { return s.first == channel; });
@@ -638,6 +663,145 @@ absl::Status StepTask::TakeRoute(const CompiledBranch& branch, Route& route) {
   return absl::OkStatus();
 }
 
+// The body asks: the task has ended, and runs again when it has an answer.
+bool StepTask::Pause() {
+  ClearResult();
+  interrupted = true;
+  ended = true;
+  const std::vector<Interrupt>& asks = extra_->asks;
+  if (run->stores_writes()) run->StoreWrites(Writes());
+  if (run->Wants(kUpdates)) {
+    run->Publish(kUpdates, RunInterrupted{asks, std::nullopt});
+  }
+  if (run->Wants(kValues)) {
+    run->Publish(kValues, RunInterrupted{asks, run->ReadAll(run->shown())});
+  }
+  if (run->Wants(kTasks | kDebug)) {
+    run->Publish(kTasks,
+                 TaskFinished{Id(), ShownName(), run->MakeValues(), {}, asks},
+                 /*in_debug=*/true);
+  }
+  run->TaskInterrupted();
+  return true;
+}
+
+absl::StatusOr<Value> StepTask::Ask(Value question) {
+  if (!run->saved()) {
+    return MakeError(ErrorKind::kNoCheckpointer,
+                     absl::StatusCode::kFailedPrecondition,
+                     absl::StrFormat("node '%s' asks, and the run could not be "
+                                     "resumed with an answer: it has no "
+                                     "checkpointer; set "
+                                     "RunOptions::checkpointer",
+                                     node->name));
+  }
+  Extra& mine = extra();
+  const size_t i = mine.asked++;
+  if (i < mine.answers.size()) return mine.answers[i];
+  if (run->env().answers != nullptr) {
+    Value answer = run->env().answers->TakeFirst();
+    if (answer.has_value()) {
+      AddAnswer(answer);
+      return answer;
+    }
+  }
+  const std::string id = InterruptId();
+  mine.told_to_pause = true;
+  mine.asks.push_back({id, std::move(question)});
+  return MakeError(ErrorKind::kInterrupt, absl::StatusCode::kCancelled,
+                   absl::StrFormat("node '%s' waits for an answer to the "
+                                   "interrupt %s",
+                                   node->name, id));
+}
+
+// Kept by the store before it is used, so that it is given once.
+void StepTask::AddAnswer(Value answer) {
+  Extra& mine = extra();
+  mine.answers.push_back(std::move(answer));
+  if (!run->stores_writes()) return;
+  std::vector<PendingWrite> kept;
+  kept.push_back({Id(), "", kResumeWrite, std::string(kResumeChannel),
+                  Save(Value(SavedAnswers(mine.answers)))});
+  run->StoreWrites(std::move(kept));
+}
+
+absl::Status StepTask::NoteCalledInterrupt(const Run& child) {
+  Extra& mine = extra();
+  mine.told_to_pause = true;
+  mine.asks.insert(mine.asks.end(), child.interrupts().begin(),
+                   child.interrupts().end());
+  return MakeError(ErrorKind::kInterrupt, absl::StatusCode::kCancelled,
+                   absl::StrFormat("graph '%s', run by node '%s', is "
+                                   "interrupted",
+                                   child.graph().name, node->name));
+}
+
+std::string StepTask::InterruptId() const {
+  return TaskInterruptId(*run, *this);
+}
+
+bool StepTask::resumes() const {
+  return (run->resuming() && !run->travelling()) || attempt() > 1;
+}
+
+void StepTask::TakeStored(const TaskWrites& stored_writes) {
+  if (!stored_writes.answers.empty()) extra().answers = stored_writes.answers;
+  if (!stored_writes.finished()) return;
+  stored = true;
+  const CompiledGraph& graph = run->graph();
+  for (const Write& write : stored_writes.writes) writes.push_back(write);
+  for (const std::string& name : stored_writes.end->gotos) {
+    const uint32_t to = graph.Resolve(NodeRef(name));
+    if (to < graph.nodes.size()) gotos.push_back(to);
+  }
+  for (const SavedSend& send : stored_writes.end->sends) {
+    const uint32_t to = graph.Resolve(NodeRef(send.node));
+    if (to < graph.nodes.size()) sends.push_back({to, send.arg, send.timeout});
+  }
+  fires_edges = stored_writes.end->fires_edges;
+}
+
+std::vector<PendingWrite> StepTask::Writes() const {
+  std::vector<PendingWrite> kept;
+  if (stored || has_parent_command) return kept;
+  const std::string id = Id();
+  if (extra_ != nullptr && !extra_->answers.empty()) {
+    kept.push_back({id, "", kResumeWrite, std::string(kResumeChannel),
+                    Save(Value(SavedAnswers(extra_->answers)))});
+  }
+  if (interrupted) {
+    kept.push_back(
+        {id, "", kInterruptWrite, std::string(kInterruptChannel),
+         Save(Value(SavedInterrupts{extra_->asks, extra_->answers.size()}))});
+    return kept;
+  }
+  if (!status.ok()) {
+    kept.push_back(
+        {id, "", kErrorWrite, std::string(kErrorChannel),
+         Save(Value(extra_ == nullptr ? std::string() : extra_->error))});
+    return kept;
+  }
+  const std::vector<CompiledNode>& nodes = run->graph().nodes;
+  SavedEnd end;
+  end.fires_edges = fires_edges;
+  for (uint32_t to : gotos) end.gotos.push_back(nodes[to].name);
+  for (const PendingSend& send : sends) {
+    end.sends.push_back({nodes[send.node].name, send.arg, send.timeout});
+  }
+  std::vector<PendingWrite> numbered;
+  run->AppendWrites(absl::MakeConstSpan(writes), id, &numbered);
+  numbered.push_back({id, "", static_cast<int32_t>(numbered.size()),
+                      std::string(kEndChannel), Save(Value(std::move(end)))});
+  for (PendingWrite& write : numbered) kept.push_back(std::move(write));
+  return kept;
+}
+
+void StepTask::PublishStored() {
+  if (!run->Wants(kUpdates)) return;
+  run->Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
+                                    /*cached=*/true});
+}
+
 // The attempt failed: another attempt, the error handler, or the task's end. A
 // task that fails leaves no writes.
 bool StepTask::Fail(absl::Status failure) {
@@ -666,6 +830,11 @@ bool StepTask::Fail(absl::Status failure) {
                     std::string(extra_->failure->status.message()));
   }
   status = Annotate(failure, ErrorKind::kNodeError, text);
+  ended = true;
+  if (run->saved()) {
+    extra().error = std::string(failure.message());
+    if (run->stores_writes()) run->StoreWrites(Writes());
+  }
   PublishEnd(failure);
   run->TaskFailed();
   return true;
@@ -699,6 +868,7 @@ bool StepTask::Retry(absl::Status& failure) {
     const absl::Duration delay = RetryDelay(policy, mine.attempt++, draw);
     mine.last_failure = std::move(failure);
     mine.calls = 0;
+    mine.asked = 0;
     mine.completed.reset();
     mine.child = Ref<Run>();
     Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
@@ -717,6 +887,8 @@ void StepTask::Commit(bool cached) {
   if (!cached && !cache_key_.empty() && !handling_ && !has_parent_command) {
     PutInCache();
   }
+  ended = true;
+  if (run->stores_writes()) run->StoreWrites(Writes());
   if (node == &run->graph().start || has_parent_command) return;
   if (!cached && run->Wants(kMessages)) PublishMessages();
   if (run->Wants(kUpdates)) {

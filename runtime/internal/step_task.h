@@ -28,6 +28,7 @@ inline namespace v0 {
 namespace internal {
 
 class Run;
+struct TaskWrites;
 
 // Is told, once, that a run has ended.
 class RunListener {
@@ -141,7 +142,13 @@ struct StepTask final : CompletionSink, RunListener {
     Ref<TimedWait> retry;
     absl::Status last_failure;  // That is to be retried.
     Ref<Run> child;
-    int calls = 0;  // Graphs that the body has run.
+    int calls = 0;               // Graphs that the body has run.
+    std::vector<Value> answers;  // To what the body asks, in order.
+    size_t asked = 0;            // By this attempt.
+    // What the body was told to pause for.
+    bool told_to_pause = false;
+    std::vector<Interrupt> asks;
+    std::string error;  // Of a task that has failed, for the store.
   };
 
   StepTask();
@@ -176,6 +183,26 @@ struct StepTask final : CompletionSink, RunListener {
     static_cast<void>(Progress(/*by_heartbeat=*/false));
     return extra().calls++;
   }
+  // The answer to what the body asks next, or an error of kind kInterrupt that
+  // the body is to return.
+  absl::StatusOr<Value> Ask(Value question);
+  // A graph that the body ran waits for answers.
+  absl::Status NoteCalledInterrupt(const Run& child);
+  // Of what the task asks.
+  std::string InterruptId() const;
+  void AddAnswer(Value answer);
+  // Takes over what the task has done before this run.
+  void TakeStored(const TaskWrites& found);
+  // A graph inside goes on where it stopped.
+  bool resumes() const;
+  // What a store keeps of the task, now that it has ended.
+  std::vector<PendingWrite> Writes() const;
+  // Shows what the task did before this run.
+  void PublishStored();
+  // For results that come from elsewhere than the body.
+  absl::Status TakeResult(NodeResult& result) { return Take(result); }
+  // And with what follows from them: the node's routers.
+  absl::Status TakeGiven(NodeResult& result);
   void NoteForeignHandle(uint32_t schema);
   void NoteCalledCommand(Command command);
   const Value* FindUnknown(std::string_view name) const;
@@ -211,6 +238,10 @@ struct StepTask final : CompletionSink, RunListener {
   absl::Status status;
   bool fires_edges = true;  // Not after an error handler.
   bool has_parent_command = false;
+  bool stored = false;       // Done before this run; not to be executed.
+  bool interrupted = false;  // Ended by asking.
+  bool ended = false;        // And not yet merged by the barrier.
+  int32_t found = -1;        // Index into what the run's line has found.
 
  private:
   bool Attempt();
@@ -231,6 +262,7 @@ struct StepTask final : CompletionSink, RunListener {
   absl::StatusOr<Value> StateOf(Update update);
   absl::Status RunBranches();
   absl::Status TakeRoute(const CompiledBranch& branch, Route& route);
+  bool Pause();
   bool Fail(absl::Status failure);
   bool Retry(absl::Status& failure);
   void ClearResult();

@@ -21,6 +21,9 @@ std::string HashHex(const std::string& text) {
 constexpr absl::string_view kSeparator("\0", 1);
 
 std::string RunAndNamespace(const Run& run) {
+  if (run.saved()) {
+    return absl::StrCat(run.checkpoint().ToString(), kSeparator, run.ns());
+  }
   std::string text = run.env().options.run_id;
   for (const NamespaceLevel& level : run.Namespace()) {
     absl::StrAppend(&text, kSeparator, level.node, kSeparator, level.task_id,
@@ -38,9 +41,9 @@ std::string TaskId(const Run& run, const StepTask& task) {
                               task.send_index));
 }
 
-std::string CheckpointId(const Run& run, int64_t step) {
-  return HashHex(absl::StrCat(RunAndNamespace(run), kSeparator, "checkpoint",
-                              kSeparator, step));
+std::string TaskInterruptId(const Run& run, const StepTask& task) {
+  return HashHex(absl::StrCat("interrupt", kSeparator, RunAndNamespace(run),
+                              kSeparator, TaskId(run, task)));
 }
 
 }  // namespace internal

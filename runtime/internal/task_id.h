@@ -15,13 +15,13 @@ namespace internal {
 class Run;
 struct StepTask;
 
-// 32 hex digits: a hash of run, namespace, step, node, kind and, for a Send,
-// its index. Planning the same superstep of the same run again gives the same
-// id.
+// 32 hex digits: a hash of the checkpoint that the superstep follows (of the
+// run and its namespace, where it is not saved), step, node, kind and, for a
+// Send, its index. Planning the same superstep again gives the same id.
 std::string TaskId(const Run& run, const StepTask& task);
 
-// 32 hex digits for the checkpoint before superstep `step` + 1 of a run.
-std::string CheckpointId(const Run& run, int64_t step);
+// Of what a task asks: the same however often it asks.
+std::string TaskInterruptId(const Run& run, const StepTask& task);
 
 }  // namespace internal
 }  // namespace v0

@@ -67,6 +67,17 @@ class Triggers {
 
   bool any_due() const { return !due_.empty(); }
 
+  // What a checkpoint saves, and brings back.
+  const std::vector<uint32_t>& due() const { return due_; }
+  const std::vector<uint32_t>& waiting() const { return waiting_; }
+  const BarrierSeen& join(uint32_t i) const { return joins_[i]; }
+  void RestoreDue(uint32_t node) {
+    if (marks_[node] != kIdle) return;
+    marks_[node] = kDue;
+    due_.push_back(node);
+  }
+  void RestoreSeen(JoinSource at) { joins_[at.join].Add(at.source); }
+
   // The nodes of the next superstep, in merge order. Valid until Taken().
   const std::vector<uint32_t>& Take() {
     if (!std::is_sorted(due_.begin(), due_.end())) {

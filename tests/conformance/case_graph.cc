@@ -33,16 +33,22 @@ bool Contains(const Spec& list, const std::string& name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-absl::Status CheckSupported(const Spec& graph) {
-  for (const char* stop : {"interrupt_before", "interrupt_after"}) {
-    if (graph.contains(stop) && !graph[stop].empty()) {
-      return absl::UnimplementedError("weir has no static interrupts yet");
-    }
+// Names of nodes to stop at; "*" for all.
+std::vector<std::string> StopsOf(const Spec& graph, const char* field) {
+  if (!graph.contains(field)) return {};
+  if (graph[field].is_string()) return {graph[field].get<std::string>()};
+  return graph[field].get<std::vector<std::string>>();
+}
+
+CompileOptions ToCompileOptions(const Spec& graph) {
+  CompileOptions options;
+  options.interrupt_before = StopsOf(graph, "interrupt_before");
+  options.interrupt_after = StopsOf(graph, "interrupt_after");
+  if (graph.contains("checkpointer")) {
+    options.memory =
+        graph["checkpointer"].get<bool>() ? Memory::kOfThread : Memory::kNone;
   }
-  if (graph.value("checkpointer", false)) {
-    return absl::UnimplementedError("weir has no memory for subgraphs yet");
-  }
-  return absl::OkStatus();
+  return options;
 }
 
 RetryPolicy ToRetryPolicy(const Spec& spec) {
@@ -100,17 +106,19 @@ absl::Status AddNode(StateGraph& builder, const std::string& name,
       called.emplace(label, *std::move(graph));
     }
   }
+  NodeOptions options = ToNodeOptions(spec);
+  for (const auto& [label, graph] : called) options.calls.push_back(graph);
   auto actions = std::make_shared<const NodeActions>(
       spec.at("do"), std::move(called), counters);
   if (actions->waits()) {
     builder.AddNode(
         name,
         [actions](NodeContext& node) { return actions->RunWaiting(node); },
-        ToNodeOptions(spec));
+        std::move(options));
   } else {
     builder.AddNode(
         name, [actions](NodeContext& node) { return actions->Run(node); },
-        ToNodeOptions(spec));
+        std::move(options));
   }
   return absl::OkStatus();
 }
@@ -166,7 +174,6 @@ void AddBranch(StateGraph& builder, const Spec& branch, Counters* counters) {
 }  // namespace
 
 absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters) {
-  if (absl::Status s = CheckSupported(spec); !s.ok()) return s;
   StateGraph builder;
   AddChannels(builder, spec);
   if (absl::Status s = AddNodes(builder, spec.at("nodes"), counters); !s.ok()) {
@@ -178,7 +185,7 @@ absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters) {
       AddBranch(builder, branch, counters);
     }
   }
-  return builder.Compile();
+  return builder.Compile(ToCompileOptions(spec));
 }
 
 }  // namespace weir::conformance

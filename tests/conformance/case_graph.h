@@ -11,9 +11,8 @@ namespace weir::conformance {
 
 // Builds and compiles the graph that a GRAPH describes.
 //
-// Errors:   those of StateGraph::Compile(), also of graphs inside;
-// Unimplemented
-//           for what weir has not got yet. Throws where `spec` is faulty.
+// Errors:   those of StateGraph::Compile(), also of graphs inside. Throws where
+//           `spec` is faulty.
 // Lifetime: `spec` and `counters` must outlive the graph.
 absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters);
 

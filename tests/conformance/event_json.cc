@@ -67,24 +67,10 @@ struct DataOf {
     return {{"task_id", e.id},
             {"name", e.node},
             {"result", ResultJson(e.writes)},
-            {"interrupts", json::array()}};
+            {"interrupts", InterruptsJson(e.interrupts)}};
   }
   json operator()(const CheckpointReached& e) const {
-    json next = json::array();
-    json tasks = json::array();
-    for (const CheckpointReached::Next& task : e.tasks) {
-      next.push_back(task.node);
-      tasks.push_back({{"task_id", task.id},
-                       {"name", task.node},
-                       {"interrupts", json::array()}});
-    }
-    return {{"values", ToJson(e.values)},
-            {"next", std::move(next)},
-            {"tasks", std::move(tasks)},
-            {"metadata", {{"source", e.source}, {"step", e.step}}},
-            {"checkpoint_id", e.id},
-            {"parent_checkpoint_id",
-             e.parent_id.empty() ? json() : json(e.parent_id)}};
+    return SnapshotJson(e.state);
   }
 };
 
@@ -93,7 +79,7 @@ json DebugJson(const Event& event, json payload) {
   int64_t step = event.step();
   if (const auto* checkpoint = event.As<CheckpointReached>()) {
     type = "checkpoint";
-    step = checkpoint->step;
+    step = checkpoint->state.metadata->step;
   } else if (event.As<TaskStarted>() != nullptr) {
     type = "task";
   }
@@ -111,9 +97,43 @@ json NsJson(const Event& event) {
 }  // namespace
 
 json ErrorJson(const absl::Status& status) {
-  std::string type(ErrorKindName(ErrorKindOf(status)));
-  if (absl::IsUnimplemented(status)) type = "Unsupported";
+  const std::string type(ErrorKindName(ErrorKindOf(status)));
   return {{"type", type}, {"message", std::string(status.message())}};
+}
+
+json InterruptsJson(const std::vector<Interrupt>& interrupts) {
+  json list = json::array();
+  for (const Interrupt& interrupt : interrupts) {
+    list.push_back(
+        {{"interrupt_id", interrupt.id}, {"value", ToJson(interrupt.value)}});
+  }
+  return list;
+}
+
+json SnapshotJson(const StateSnapshot& state) {
+  json tasks = json::array();
+  for (const TaskState& task : state.tasks) {
+    json shown = {{"task_id", task.id},
+                  {"name", task.name},
+                  {"interrupts", InterruptsJson(task.interrupts)}};
+    if (!task.error.empty()) shown["error"] = {{"message", task.error}};
+    if (task.finished) shown["result"] = ResultJson(task.result);
+    if (task.state != nullptr) shown["state"] = SnapshotJson(*task.state);
+    tasks.push_back(std::move(shown));
+  }
+  json shown = {
+      {"values", ToJson(state.values)}, {"next", state.next},
+      {"tasks", std::move(tasks)},      {"metadata", nullptr},
+      {"checkpoint_id", nullptr},       {"parent_checkpoint_id", nullptr}};
+  if (state.metadata.has_value()) {
+    shown["metadata"] = {{"source", state.metadata->source},
+                         {"step", state.metadata->step}};
+    shown["checkpoint_id"] = state.ref.id.ToString();
+  }
+  if (state.parent.has_value()) {
+    shown["parent_checkpoint_id"] = state.parent.ToString();
+  }
+  return shown;
 }
 
 bool IsResult(const Event& event) {
@@ -127,6 +147,10 @@ json EventJson(const Event& event, bool with_ns) {
       {"mode", event.name()},
       {"data", debug ? DebugJson(event, std::move(data)) : std::move(data)}};
   if (with_ns) out["ns"] = NsJson(event);
+  if (const auto* asked = event.As<RunInterrupted>()) {
+    out.erase("data");
+    out["interrupts"] = InterruptsJson(asked->interrupts);
+  }
   if (const auto* update = event.As<NodeUpdate>();
       update != nullptr && update->cached) {
     out["cached"] = true;

@@ -1,15 +1,24 @@
 #ifndef WEIR_TESTS_CONFORMANCE_EVENT_JSON_H_
 #define WEIR_TESTS_CONFORMANCE_EVENT_JSON_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "tests/conformance/json_values.h"
 
 #include "weir/runtime/event.h"
+#include "weir/runtime/state.h"
 
 namespace weir::conformance {
 
 // An ERROR.
 json ErrorJson(const absl::Status& status);
+
+// INTERRUPTs.
+json InterruptsJson(const std::vector<Interrupt>& interrupts);
+
+// The SNAPSHOT.
+json SnapshotJson(const StateSnapshot& state);
 
 // Whether an event is one that results show: control events and warnings are
 // weir's own.

@@ -153,9 +153,11 @@ std::optional<NodeResult> NodeActions::Perform(const Spec& action,
   }
   if (action.contains("raise")) return Raise(action["raise"], scope);
   if (action.contains("interrupt")) {
-    return absl::UnimplementedError("weir has no interrupts yet");
-  }
-  if (action.contains("emit")) {
+    absl::StatusOr<Value> answer =
+        node.Interrupt(Value(scope.Eval(action["interrupt"])));
+    if (!answer.ok()) return NodeResult(std::move(answer).status());
+    scope.Bind(action.at("as").get<std::string>(), ToJson(*answer));
+  } else if (action.contains("emit")) {
     node.Emit(Value(scope.Eval(action["emit"])));
   } else if (action.contains("let")) {
     for (const auto& [variable, expr] : action["let"].items()) {

@@ -1,21 +1,25 @@
 #include "tests/conformance/script.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "tests/conformance/case_graph.h"
 #include "tests/conformance/event_json.h"
 #include "tests/conformance/expression.h"
 #include "tests/conformance/node_actions.h"
 
+#include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/event.h"
 #include "weir/runtime/graph.h"
 #include "weir/runtime/run.h"
+#include "weir/runtime/state.h"
 
 namespace weir::conformance {
 namespace {
@@ -30,8 +34,10 @@ StreamModes ModeOf(const std::string& name) {
   throw std::invalid_argument("no mode '" + name + "'");
 }
 
-absl::Status NotYet(const std::string& what) {
-  return absl::UnimplementedError(absl::StrCat("weir has no ", what, " yet"));
+std::vector<std::string> StopsOf(const Spec& op, const char* field) {
+  if (!op.contains(field)) return {};
+  if (op[field].is_string()) return {op[field].get<std::string>()};
+  return op[field].get<std::vector<std::string>>();
 }
 
 // Script: the ops of a case on its one compiled graph.
@@ -52,9 +58,9 @@ class Script {
     if (name == "compile") return json{{"ok", true}};
     if (name == "stream") return Stream(op);
     if (name == "invoke") return Invoke(op);
-    if (name == "get_state") return NotYet("checkpoints");
-    if (name == "history") return NotYet("checkpoints");
-    if (name == "update_state") return NotYet("checkpoints");
+    if (name == "get_state") return GetState(op);
+    if (name == "history") return History(op);
+    if (name == "update_state") return UpdateState(op);
     if (name == "counters") return json{{"counters", counters_.ToJson()}};
     throw std::invalid_argument("no op '" + name + "'");
   }
@@ -64,11 +70,58 @@ class Script {
     if (!options.ok()) return options.status();
     absl::StatusOr<Input> input = InputOf(op);
     if (!input.ok()) return input.status();
-    absl::StatusOr<Values> values =
+    absl::StatusOr<RunResult> result =
         graph_->Invoke(*std::move(input), *std::move(options));
-    if (!values.ok()) return values.status();
-    return json{{"values", ReturnedJson(*values)},
-                {"interrupts", json::array()}};
+    if (!result.ok()) return result.status();
+    return json{{"values", ReturnedJson(*result)},
+                {"interrupts", InterruptsJson(result->interrupts)}};
+  }
+
+  absl::StatusOr<json> GetState(const Spec& op) {
+    absl::StatusOr<StateOptions> options = StateOptionsOf(op);
+    if (!options.ok()) return options.status();
+    options->subgraphs = op.value("subgraphs", false);
+    absl::StatusOr<StateSnapshot> state = graph_->GetState(*options);
+    if (!state.ok()) return state.status();
+    return json{{"state", SnapshotJson(*state)}};
+  }
+
+  absl::StatusOr<json> History(const Spec& op) {
+    absl::StatusOr<StateOptions> options = StateOptionsOf(op);
+    if (!options.ok()) return options.status();
+    HistoryOptions which;
+    if (op.contains("limit")) which.limit = op["limit"].get<size_t>();
+    if (op.contains("filter")) {
+      for (const auto& [key, value] : op["filter"].items()) {
+        which.filter[key] = value.dump();
+      }
+    }
+    if (op.contains("before")) {
+      absl::StatusOr<CheckpointRef> before = PointOf(op, op["before"]);
+      if (!before.ok()) return before.status();
+      which.before = before->id;
+    }
+    absl::StatusOr<std::vector<StateSnapshot>> history =
+        graph_->GetHistory(*options, which);
+    if (!history.ok()) return history.status();
+    json list = json::array();
+    for (const StateSnapshot& state : *history) {
+      list.push_back(SnapshotJson(state));
+    }
+    return json{{"history", std::move(list)}};
+  }
+
+  absl::StatusOr<json> UpdateState(const Spec& op) {
+    absl::StatusOr<StateOptions> options = StateOptionsOf(op);
+    if (!options.ok()) return options.status();
+    StateUpdate update;
+    if (op.contains("values") && !op["values"].is_null()) {
+      update.values = Update::FromValue(Value(json(op["values"])));
+    }
+    update.as_node = op.value("as_node", "");
+    absl::StatusOr<CheckpointRef> made = graph_->UpdateState(*options, update);
+    if (!made.ok()) return made.status();
+    return json{{"checkpoint_id", made->id.ToString()}};
   }
 
   absl::StatusOr<json> Stream(const Spec& op) {
@@ -88,11 +141,43 @@ class Script {
     return result;
   }
 
-  absl::StatusOr<RunOptions> OptionsOf(const Spec& op) const {
-    for (const char* field :
-         {"from", "durability", "interrupt_before", "interrupt_after"}) {
-      if (op.contains(field)) return NotYet(field);
+  // The checkpoint that {"history_index": n} stands for.
+  absl::StatusOr<CheckpointRef> PointOf(const Spec& op, const Spec& point) {
+    StateOptions options;
+    options.thread_id = op.at("thread").get<std::string>();
+    options.checkpointer = checkpointer();
+    absl::StatusOr<std::vector<StateSnapshot>> history =
+        graph_->GetHistory(options);
+    if (!history.ok()) return history.status();
+    return history->at(point.at("history_index").get<size_t>()).ref;
+  }
+
+  absl::StatusOr<StateOptions> StateOptionsOf(const Spec& op) {
+    StateOptions options;
+    options.thread_id = op.value("thread", "t");
+    options.checkpointer = checkpointer();
+    if (op.contains("from")) {
+      absl::StatusOr<CheckpointRef> at = PointOf(op, op["from"]);
+      if (!at.ok()) return at.status();
+      options.at = *std::move(at);
     }
+    if (op.contains("subgraph")) {
+      absl::StatusOr<StateSnapshot> state = graph_->GetState(options);
+      if (!state.ok()) return state.status();
+      for (const TaskState& task : state->tasks) {
+        if (task.name == op["subgraph"] && task.inside.has_value()) {
+          options.at = task.inside;
+        }
+      }
+    }
+    return options;
+  }
+
+  Checkpointer* checkpointer() {
+    return case_.value("checkpointer", false) ? &checkpointer_ : nullptr;
+  }
+
+  absl::StatusOr<RunOptions> OptionsOf(const Spec& op) {
     RunOptions options;
     if (op.contains("modes")) {
       options.modes = StreamModes{};
@@ -105,7 +190,18 @@ class Script {
         "recursion_limit", case_.value("recursion_limit", int64_t{25}));
     if (case_.value("checkpointer", false)) {
       options.thread_id = op.at("thread").get<std::string>();
+      options.checkpointer = &checkpointer_;
     }
+    if (op.contains("from")) {
+      absl::StatusOr<CheckpointRef> from = PointOf(op, op["from"]);
+      if (!from.ok()) return from.status();
+      options.from = *std::move(from);
+    }
+    const std::string durability = op.value("durability", "async");
+    if (durability == "sync") options.durability = Durability::kSync;
+    if (durability == "exit") options.durability = Durability::kExit;
+    options.interrupt_before = StopsOf(op, "interrupt_before");
+    options.interrupt_after = StopsOf(op, "interrupt_after");
     return options;
   }
 
@@ -116,14 +212,31 @@ class Script {
                              : Input::FromValue(Value(json(input)));
     }
     const Spec& command = op["command"];
-    if (command.contains("resume") || command.contains("resume_each")) {
-      return NotYet("interrupts");
-    }
     Scope scope(json(), &counters_);
-    return Input::Command(ToCommand(command, scope));
+    Command change = ToCommand(command, scope);
+    if (command.contains("resume")) {
+      return Input::Resume(Value(json(command["resume"])), std::move(change));
+    }
+    if (command.contains("resume_each")) {
+      absl::StatusOr<StateOptions> options = StateOptionsOf(op);
+      if (!options.ok()) return options.status();
+      absl::StatusOr<StateSnapshot> state = graph_->GetState(*options);
+      if (!state.ok()) return state.status();
+      std::map<std::string, Value> answers;
+      for (const Spec& each : command["resume_each"]) {
+        for (const Interrupt& interrupt : state->interrupts) {
+          if (ToJson(interrupt.value) == json(each.at("interrupt"))) {
+            answers.emplace(interrupt.id, Value(json(each.at("resume"))));
+          }
+        }
+      }
+      return Input::ResumeEach(std::move(answers), std::move(change));
+    }
+    return Input::Command(std::move(change));
   }
 
   const Spec& case_;
+  MemoryCheckpointer checkpointer_;
   Counters counters_;
   const absl::StatusOr<Graph> graph_;
 };

@@ -191,10 +191,10 @@ TEST_F(RuntimeTest, IdsAreUuidsOfVersion7) {
 TEST_F(RuntimeTest, MakesWorkersOfItsOwn) {
   Runtime runtime;
   ASSERT_TRUE(runtime.Register("good", MustCompile(good_)).ok());
-  const ThreadId thread = runtime.CreateThread();
   std::vector<RunStream> streams;
   for (int i = 0; i < 10; ++i) {
-    absl::StatusOr<RunStream> stream = runtime.Stream(thread, "good", Count(i));
+    absl::StatusOr<RunStream> stream =
+        runtime.Stream(runtime.CreateThread(), "good", Count(i));
     ASSERT_TRUE(stream.ok());
     streams.push_back(*std::move(stream));
   }

@@ -1,0 +1,1009 @@
+// A run's line of checkpoints: how it begins from what a thread has, and what
+// it stores as it goes.
+//
+// A run that is saved first makes itself the thread's writer and loads a
+// checkpoint: the thread's latest, or the one it was told to go on from. Then
+// it either resumes, and plans what the checkpoint says comes next, or takes
+// new input, which drops that. Tasks store their writes as they end, and each
+// barrier stores a checkpoint: what has changed since the one before.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+#include "weir/runtime/errors.h"
+#include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/task_id.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// One asynchronous call of a store: the store and the caller each exchange
+// their mark in, and whoever comes second goes on. acq_rel: the second sees
+// what the first left here.
+template <class T>
+struct StoreCall : RefCounted<StoreCall<T>> {
+  enum Mark : uint8_t { kCalling, kReturned, kDone };
+  std::atomic<uint8_t> mark{kCalling};
+  absl::StatusOr<T> result;
+};
+
+// The path without the tasks in it: "a:ID|b:ID|1" is "a|b|1".
+std::string WithoutTasks(const std::string& ns) {
+  std::vector<std::string> levels = absl::StrSplit(ns, '|');
+  for (std::string& level : levels) {
+    level.resize(std::min(level.size(), level.find(':')));
+  }
+  return absl::StrJoin(levels, "|");
+}
+
+SavedSend ToSaved(const CompiledGraph& graph, const PendingSend& send) {
+  return {graph.nodes[send.node].name, send.arg, send.timeout};
+}
+
+}  // namespace
+
+std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor) {
+  auto env = std::make_shared<RunEnv>();
+  env->executor = executor;
+  if (options.checkpointer != nullptr) {
+    if (options.thread_id.empty() && options.from.has_value()) {
+      options.thread_id = options.from->thread_id;
+    }
+    env->session = std::make_unique<ThreadSession>(options.checkpointer,
+                                                   options.thread_id);
+    env->answers = std::make_unique<Answers>();
+  }
+  env->options = std::move(options);
+  return env;
+}
+
+// Starts an asynchronous call and goes on with its result: here if it is there
+// when the call returns, else as a job.
+template <class T>
+void Run::Await(absl::FunctionRef<void(Checkpointer::Done<T>)> start,
+                absl::AnyInvocable<void(absl::StatusOr<T>)> then) {
+  auto call = Ref<StoreCall<T>>::Adopt(new StoreCall<T>());
+  auto shared_then =
+      std::make_shared<absl::AnyInvocable<void(absl::StatusOr<T>)>>(
+          std::move(then));
+  start([call, shared_then,
+         self = Ref<Run>::Share(this)](absl::StatusOr<T> result) mutable {
+    call->result = std::move(result);
+    if (call->mark.exchange(StoreCall<T>::kDone, std::memory_order_acq_rel) ==
+        StoreCall<T>::kReturned) {
+      Executor& executor = self->executor();
+      executor.Post([call, shared_then, self = std::move(self)] {
+        (*shared_then)(std::move(call->result));
+      });
+    }
+  });
+  if (call->mark.exchange(StoreCall<T>::kReturned, std::memory_order_acq_rel) ==
+      StoreCall<T>::kDone) {
+    (*shared_then)(std::move(call->result));
+  }
+}
+
+std::string Run::NamespaceInside(const StepTask& task,
+                                 const CompiledGraph& graph, int call) const {
+  std::string ns = line_->ns;
+  if (!ns.empty()) ns.push_back('|');
+  absl::StrAppend(&ns, task.node->name, ":", task.Id());
+  if (call > 0) absl::StrAppend(&ns, "|", call);
+  return graph.memory == Memory::kOfThread ? WithoutTasks(ns) : ns;
+}
+
+// What can be refused before anything is loaded.
+absl::Status Run::CheckInput(Input& input) const {
+  if (limit() < 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "recursion_limit is %d; it must be at least 1", limit()));
+  }
+  if (env_->options.max_concurrency < 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "max_concurrency is %d; it must be at least 0, which is any number",
+        env_->options.max_concurrency));
+  }
+  if (env_->options.step_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("step_timeout is %s; it must be more than nothing",
+                        absl::FormatDuration(env_->options.step_timeout)));
+  }
+  if (line_ != nullptr && parent_ == nullptr) {
+    if (env_->options.thread_id.empty()) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "graph '%s' was given a checkpointer and no thread; set "
+          "RunOptions::thread_id",
+          graph_->name));
+    }
+    if (graph_->memory == Memory::kOfThread) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "graph '%s' is compiled with Memory::kOfThread, which is for a "
+          "graph inside another; the outermost always remembers its thread",
+          graph_->name));
+    }
+  }
+  if (line_ == nullptr && input.is_resume()) {
+    return MakeError(ErrorKind::kNoCheckpointer,
+                     absl::StatusCode::kFailedPrecondition,
+                     absl::StrFormat("graph '%s' is to be resumed with an "
+                                     "answer and has no checkpointer; set "
+                                     "RunOptions::checkpointer",
+                                     graph_->name));
+  }
+  if (input.is_command()) {
+    Command& command = input.command();
+    if (command.graph == Command::Graph::kParent) {
+      return MakeError(ErrorKind::kInvalidUpdate,
+                       absl::StatusCode::kInvalidArgument,
+                       "the input is a command for the parent graph, and a "
+                       "run's own graph has none");
+    }
+    if (command.update.empty() && command.go_to.empty() && !input.is_resume()) {
+      return MakeError(ErrorKind::kEmptyInput,
+                       absl::StatusCode::kInvalidArgument,
+                       "the input is a command that holds nothing; give it an "
+                       "update or somewhere to go");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Run::Begin(Input input) {
+  if (absl::Status s = CheckInput(input); !s.ok()) {
+    End(std::move(s));
+  } else if (line_ == nullptr) {
+    last_step_ = limit();
+    if (absl::Status begun = PlanStart(input); !begun.ok()) {
+      End(std::move(begun));
+    } else {
+      GoOn();
+    }
+  } else if (parent_ == nullptr) {
+    OpenThread(std::move(input));
+  } else {
+    LoadLine(std::move(input));
+  }
+}
+
+void Run::OpenThread(Input input) {
+  ThreadSession& session = *env_->session;
+  Await<ThreadLease>(
+      [&session](Checkpointer::Done<ThreadLease> done) {
+        session.store().Open(session.thread(), std::move(done));
+      },
+      [this,
+       input = std::move(input)](absl::StatusOr<ThreadLease> lease) mutable {
+        if (!lease.ok()) return End(std::move(lease).status());
+        env_->session->Opened(*std::move(lease));
+        LoadLine(std::move(input));
+      });
+}
+
+void Run::LoadLine(Input input) {
+  ThreadSession& session = *env_->session;
+  CheckpointKey key{session.thread(), line_->ns, std::nullopt};
+  std::optional<CheckpointId> before;
+  const std::optional<CheckpointRef>& from = env_->options.from;
+  if (parent_ == nullptr) {
+    if (from.has_value()) {
+      const CheckpointId id =
+          from->ns.empty() ? from->id
+                           : (from->around.contains("") ? from->around.at("")
+                                                        : CheckpointId());
+      if (id.has_value()) key.id = id;
+    }
+    line_->travelling = key.id.has_value() && !input.is_resume();
+  } else if (parent_->run->line_->travelling) {
+    line_->travelling = true;
+    if (from->ns.empty() || WithoutTasks(from->ns) != WithoutTasks(line_->ns)) {
+      // What was here is of another future.
+      if (graph_->memory == Memory::kOfTask) {
+        line_->travelling = false;
+        Loaded(std::optional<CheckpointTuple>(), std::move(input));
+        return;
+      }
+      before = parent_->run->line_->travelled_from;
+    } else {
+      key.ns = from->ns;
+      if (from->id.has_value()) key.id = from->id;
+    }
+  }
+  if (before.has_value()) {
+    line_->travelling = false;
+    CheckpointQuery query;
+    query.thread = key.thread;
+    query.ns = key.ns;
+    query.before = before;
+    query.limit = 1;
+    Await<std::vector<CheckpointTuple>>(
+        [&](Checkpointer::Done<std::vector<CheckpointTuple>> done) {
+          session.store().List(std::move(query), std::move(done));
+        },
+        [this, input = std::move(input)](
+            absl::StatusOr<std::vector<CheckpointTuple>> list) mutable {
+          if (!list.ok()) return Loaded(list.status(), std::move(input));
+          std::optional<CheckpointTuple> tuple;
+          if (!list->empty()) tuple = std::move(list->front());
+          Loaded(std::move(tuple), std::move(input));
+        });
+    return;
+  }
+  Await<std::optional<CheckpointTuple>>(
+      [&](Checkpointer::Done<std::optional<CheckpointTuple>> done) {
+        session.store().Get(std::move(key), std::move(done));
+      },
+      [this, input = std::move(input)](
+          absl::StatusOr<std::optional<CheckpointTuple>> tuple) mutable {
+        Loaded(std::move(tuple), std::move(input));
+      });
+}
+
+void Run::Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
+                 Input input) {
+  if (!tuple.ok()) return End(std::move(tuple).status());
+  const absl::Status begun = First(*std::move(tuple), std::move(input));
+  if (!begun.ok()) return End(begun);
+  if (line_ != nullptr && !line_->begins_with.empty() &&
+      !SaveCheckpoint(line_->begins_with, step_ - 1)) {
+    return;
+  }
+  GoOn();
+}
+
+// What the run begins with: input, or where the thread stopped.
+absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
+  int64_t found_step = -2;
+  bool resuming = false;
+  if (tuple.has_value()) {
+    found_step = tuple->checkpoint.metadata.step;
+    if (parent_ != nullptr) {
+      resuming = parent_->resumes();
+    } else {
+      const std::string& run_id = env_->options.run_id;
+      resuming =
+          input.is_continue() || input.is_command() ||
+          (!run_id.empty() && tuple->checkpoint.metadata.run_id == run_id);
+    }
+    if (absl::Status s = Restore(*std::move(tuple)); !s.ok()) return s;
+  } else if (line_ != nullptr && parent_ == nullptr && line_->travelling) {
+    return MakeError(
+        ErrorKind::kEmptyInput, absl::StatusCode::kNotFound,
+        absl::StrFormat("thread '%s' has no checkpoint %s to go on from",
+                        env_->options.thread_id,
+                        env_->options.from->id.ToString()));
+  }
+  last_step_ = found_step + limit() + 2;
+  if (resuming) {
+    step_ = found_step + 1;
+    return Resume(std::move(input));
+  }
+  if (absl::Status s = PlanStart(input); !s.ok()) return s;
+  if (line_ != nullptr) {
+    DropPlanned();
+    line_->resuming = false;
+    line_->travelling = false;
+    line_->begins_with = "input";
+  }
+  step_ = found_step + 2;
+  return absl::OkStatus();
+}
+
+// Goes on where the thread stopped.
+absl::Status Run::Resume(Input input) {
+  line_->resuming = true;
+  armed_ = false;
+  wrote_output_ = true;
+
+  size_t waiting = 0;
+  for (const TaskWrites& task : line_->found) {
+    if (task.asks()) waiting += task.interrupts->interrupts.size();
+  }
+  if (parent_ == nullptr) {
+    if (input.answer().has_value() && waiting > 1) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "%d interrupts wait in thread '%s', and the answer does not say for "
+          "which it is; use Input::ResumeEach() with their ids",
+          waiting, env_->options.thread_id));
+    }
+    env_->answers->by_id = std::move(input.answers());
+    if (input.answer().has_value()) {
+      if (waiting == 1) {
+        for (const TaskWrites& task : line_->found) {
+          if (!task.asks() || task.interrupts->interrupts.empty()) continue;
+          env_->answers->by_id[task.interrupts->interrupts[0].id] =
+              std::move(input.answer());
+        }
+      } else {
+        env_->answers->SetFirst(std::move(input.answer()));
+      }
+    }
+  }
+
+  TaskWrites null = TakeNullTask();
+  if (input.is_command()) {
+    StepTask task;
+    task.Plan(this, &graph_->start, 0);
+    NodeResult result(std::move(input.command()));
+    if (absl::Status s = task.TakeResult(result); !s.ok()) return s;
+    if (!null.end.has_value()) null.end.emplace();
+    for (Write& write : task.writes) null.writes.push_back(std::move(write));
+    for (uint32_t node : task.gotos) {
+      null.end->gotos.push_back(graph_->nodes[node].name);
+    }
+    for (const PendingSend& send : task.sends) {
+      null.end->sends.push_back(ToSaved(*graph_, send));
+    }
+  }
+  if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
+  if (input.is_command()) StoreNullTask(null);
+
+  if (line_->travelling) {
+    line_->found.clear();
+    if (line_->metadata.source != "fork" &&
+        line_->metadata.source != "update") {
+      line_->begins_with = "fork";
+      ++step_;
+    }
+  }
+  if (Wants(kValues)) Publish(kValues, StateValues{ReadAll(shown())});
+  return absl::OkStatus();
+}
+
+// What commands gave the checkpoint that the run is at.
+TaskWrites Run::TakeNullTask() {
+  TaskWrites null;
+  for (TaskWrites& task : line_->found) {
+    if (task.task_id == kNullTask) null = std::exchange(task, TaskWrites());
+  }
+  return null;
+}
+
+// Applies what the null task wrote: at once, as no superstep of its own.
+absl::Status Run::ApplyNullTask(TaskWrites& null) {
+  for (Write& write : null.writes) {
+    absl::Status applied;
+    try {
+      applied =
+          channels_.Apply(write.channel, write.value, write.overwrite != 0);
+    } catch (...) {
+      applied = CurrentException();
+    }
+    if (!applied.ok()) {
+      return Annotate(applied,
+                      applied.code() == absl::StatusCode::kInvalidArgument
+                          ? ErrorKind::kInvalidUpdate
+                          : ErrorKind::kReducerError,
+                      absl::StrFormat("channel '%s' %s (written by the "
+                                      "command that the run was given)",
+                                      graph_->channels[write.channel].name,
+                                      std::string(applied.message())));
+    }
+  }
+  channels_.EndWrites();
+  if (!null.end.has_value()) return absl::OkStatus();
+  for (const std::string& name : null.end->gotos) {
+    const uint32_t node = graph_->Resolve(NodeRef(name));
+    if (node < graph_->nodes.size()) triggers_.Fire(node);
+  }
+  for (const SavedSend& send : null.end->sends) {
+    const uint32_t node = graph_->Resolve(NodeRef(send.node));
+    if (node < graph_->nodes.size()) {
+      sends_.push_back({node, send.arg, send.timeout});
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Brings the run to what a checkpoint holds.
+absl::Status Run::Restore(CheckpointTuple tuple) {
+  Checkpoint& checkpoint = tuple.checkpoint;
+  auto lost = [&](const std::string& what, const absl::Status& why) {
+    return absl::DataLossError(absl::StrFormat(
+        "checkpoint %s of thread '%s': %s: %s", checkpoint.id.ToString(),
+        env_->session->thread(), what, std::string(why.message())));
+  };
+  for (SavedChannel& saved : checkpoint.channels) {
+    absl::StatusOr<Value> value = Load(saved.value);
+    if (!value.ok()) {
+      return lost(absl::StrFormat("channel '%s'", saved.channel),
+                  value.status());
+    }
+    if (saved.channel == kEngineChannel) {
+      const auto* engine = value->As<SavedEngine>();
+      if (engine == nullptr) {
+        return lost("the run's place in the graph",
+                    absl::DataLossError("it is of another type"));
+      }
+      if (absl::Status s = RestoreEngine(*engine); !s.ok()) return s;
+      continue;
+    }
+    // A channel that the graph has no more keeps its value in the history.
+    const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
+    if (!channel.has_value()) continue;
+    absl::Status restored = channels_.Restore(*channel, *std::move(value));
+    if (!restored.ok()) {
+      return lost(absl::StrFormat("channel '%s'", saved.channel), restored);
+    }
+    // From another place in the thread: here, nothing of it is stored.
+    if (checkpoint.ns != line_->ns) NoteUnstored(*channel, saved.value);
+  }
+  line_->current = checkpoint.id;
+  line_->stored = checkpoint.ns == line_->ns ? checkpoint.id : CheckpointId();
+  line_->travelled_from = checkpoint.id;
+  if (checkpoint.metadata.source == "fork") {
+    line_->travelled_from = checkpoint.parent;
+  }
+  line_->parent = checkpoint.parent;
+  line_->metadata = std::move(checkpoint.metadata);
+  line_->created_at = checkpoint.created_at;
+  step_ = line_->metadata.step + 1;
+  last_step_ = step_ + limit();
+  return LoadWrites(tuple.writes);
+}
+
+absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
+  for (const PendingWrite& write : writes) {
+    auto at = std::find_if(
+        line_->found.begin(), line_->found.end(),
+        [&](const TaskWrites& task) { return task.task_id == write.task_id; });
+    if (at == line_->found.end()) {
+      at = line_->found.emplace(at);
+      at->task_id = write.task_id;
+    }
+    absl::StatusOr<Value> value = Load(write.value);
+    if (!value.ok()) return value.status();
+    if (const auto* end = value->As<SavedEnd>();
+        end != nullptr && write.channel == kEndChannel) {
+      at->end = *end;
+    } else if (write.channel == kErrorChannel) {
+      const auto* text = value->As<std::string>();
+      at->error = text == nullptr ? "" : *text;
+    } else if (const auto* asks = value->As<SavedInterrupts>();
+               asks != nullptr && write.channel == kInterruptChannel) {
+      at->interrupts = *asks;
+    } else if (const auto* answers = value->As<SavedAnswers>();
+               answers != nullptr && write.channel == kResumeChannel) {
+      at->answers = *answers;
+    } else if (const std::optional<uint32_t> channel =
+                   graph_->FindChannel(write.channel)) {
+      const auto* overwrite = value->As<SavedOverwrite>();
+      at->writes.push_back(
+          Write(overwrite == nullptr ? *value : overwrite->value, *channel,
+                graph_->schema, overwrite != nullptr));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run::RestoreEngine(const SavedEngine& engine) {
+  auto node_of = [this](const std::string& name) -> absl::StatusOr<uint32_t> {
+    const uint32_t node = graph_->Resolve(NodeRef(name));
+    if (node < graph_->nodes.size()) return node;
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "thread '%s' is to go on at node '%s', which graph '%s' has not; run "
+        "it with the graph that it stopped in, or change its state",
+        env_->session->thread(), name, graph_->name));
+  };
+  for (const std::string& name : engine.due) {
+    absl::StatusOr<uint32_t> node = node_of(name);
+    if (!node.ok()) return node.status();
+    triggers_.RestoreDue(*node);
+  }
+  for (const std::string& name : engine.waiting) {
+    absl::StatusOr<uint32_t> node = node_of(name);
+    if (!node.ok()) return node.status();
+    triggers_.Fire(*node);
+  }
+  for (const SavedSend& send : engine.sends) {
+    absl::StatusOr<uint32_t> node = node_of(send.node);
+    if (!node.ok()) return node.status();
+    sends_.push_back({*node, send.arg, send.timeout});
+  }
+  for (const SavedJoin& saved : engine.joins) {
+    for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
+      if (graph_->joins[i].name != saved.name) continue;
+      for (uint32_t source : saved.seen) {
+        if (source < graph_->joins[i].sources)
+          triggers_.RestoreSeen({i, source});
+      }
+    }
+  }
+  line_->ran = engine.ran;
+  line_->ran_step = engine.ran_step;
+  line_->start = engine.start;
+  line_->start_is_command = engine.start_is_command;
+  if (engine.start != nullptr) {
+    start_ = engine.start_is_command ? NodeResult(Command(*engine.start))
+                                     : NodeResult(Update(engine.start->update));
+    start_due_ = true;
+  }
+  return absl::OkStatus();
+}
+
+SavedEngine Run::EngineState() const {
+  SavedEngine engine;
+  auto name = [this](uint32_t node) { return graph_->nodes[node].name; };
+  for (uint32_t node : triggers_.due()) engine.due.push_back(name(node));
+  for (uint32_t node : triggers_.waiting()) {
+    engine.waiting.push_back(name(node));
+  }
+  for (const PendingSend& send : sends_) {
+    engine.sends.push_back(ToSaved(*graph_, send));
+  }
+  for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
+    SavedJoin saved;
+    for (uint32_t s = 0; s < graph_->joins[i].sources; ++s) {
+      if (triggers_.join(i).contains(s)) saved.seen.push_back(s);
+    }
+    if (saved.seen.empty()) continue;
+    saved.name = graph_->joins[i].name;
+    engine.joins.push_back(std::move(saved));
+  }
+  engine.ran = line_->ran;
+  engine.ran_step = line_->ran_step;
+  engine.start = line_->start;
+  engine.start_is_command = line_->start_is_command;
+  return engine;
+}
+
+// New input: what the thread was about to run never runs, and counts as if it
+// had.
+void Run::DropPlanned() {
+  bool any = !sends_.empty();
+  for (uint32_t node : triggers_.Take()) {
+    triggers_.Consume(graph_->nodes[node]);
+    any = true;
+  }
+  triggers_.Taken();
+  sends_.clear();
+  line_->found.clear();
+  if (any) channels_.EndStep();
+}
+
+// The checkpoint after a barrier. As SaveCheckpoint().
+bool Run::SaveStep() {
+  line_->start = nullptr;
+  line_->resuming = false;
+  line_->travelling = false;
+  line_->found.clear();
+  return SaveCheckpoint("loop", step_ - 1);
+}
+
+// Makes the checkpoint of where the run is. True if the run may go on now;
+// otherwise it does when the store is done, or has ended.
+bool Run::SaveCheckpoint(std::string_view source, int64_t step) {
+  if (line_ == nullptr) return true;
+  MakeCheckpoint(source, step);
+  if (env_->options.durability == Durability::kExit) return true;
+  return StoreLine();
+}
+
+void Run::MakeCheckpoint(std::string_view source, int64_t step) {
+  Line& line = *line_;
+  line.parent = line.current;
+  line.current = env_->session->NewId();
+  line.created_at = executor().Now();
+  line.metadata.source = std::string(source);
+  line.metadata.step = step;
+  line.metadata.run_id = env_->options.run_id;
+  line.metadata.custom = env_->options.metadata;
+  line.metadata.parents.clear();
+  for (const Run* run = this; run->parent_ != nullptr;) {
+    run = run->parent_->run;
+    if (run->line_ != nullptr) {
+      line.metadata.parents[run->line_->ns] = run->line_->current;
+    }
+  }
+  GatherChanges();
+}
+
+void Run::NoteUnstored(uint32_t channel, SavedValue value) {
+  Line& line = *line_;
+  line.place.resize(channels_.size(), -1);
+  int32_t& place = line.place[channel];
+  if (place >= 0) {
+    line.unstored[static_cast<size_t>(place)].value = std::move(value);
+    return;
+  }
+  place = static_cast<int32_t>(line.unstored.size());
+  line.placed.push_back(channel);
+  line.unstored.push_back(
+      {graph_->channels[channel].name, 0, 0, std::move(value)});
+}
+
+// Takes note of what has changed since the last checkpoint that was stored.
+void Run::GatherChanges() {
+  Line& line = *line_;
+  line.engine = EngineState();
+  for (uint32_t i : channels_.changed()) {
+    const ChannelInfo& info = graph_->channels[i];
+    if (!info.kind->is_saved()) continue;
+    Value value = channels_.Snapshot(i);
+    SavedValue saved;
+    if (value.has_value()) saved = Save(std::move(value));
+    NoteUnstored(i, std::move(saved));
+  }
+  channels_.ClearChanged();
+}
+
+// Stores the line's current checkpoint. As SaveCheckpoint().
+bool Run::StoreLine() {
+  Line& line = *line_;
+  NewCheckpoint put;
+  put.base = line.stored;
+  Checkpoint& checkpoint = put.checkpoint;
+  checkpoint.ns = line.ns;
+  checkpoint.id = line.current;
+  checkpoint.parent = line.parent;
+  checkpoint.created_at = line.created_at;
+  checkpoint.metadata = line.metadata;
+  checkpoint.channels = std::exchange(line.unstored, {});
+  checkpoint.channels.push_back(
+      {std::string(kEngineChannel), 0, 0, Save(Value(line.engine))});
+  const uint64_t version = env_->session->NewVersion();
+  for (SavedChannel& channel : checkpoint.channels) channel.version = version;
+  for (uint32_t i : line.placed) line.place[i] = -1;
+  line.placed.clear();
+  line.stored = line.current;
+  if (env_->options.durability != Durability::kSync) {
+    env_->session->Put(std::move(put));
+    return true;
+  }
+  store_mark_.store(kStoring, std::memory_order_relaxed);
+  env_->session->Put(std::move(put), [self = Ref<Run>::Share(this)] {
+    if (self->store_mark_.exchange(kStored, std::memory_order_acq_rel) !=
+        kWaits) {
+      return;
+    }
+    self->executor().Post([self] { self->GoOn(); });
+  });
+  return store_mark_.exchange(kWaits, std::memory_order_acq_rel) == kStored;
+}
+
+// Goes on after a checkpoint was stored.
+void Run::GoOn() {
+  if (PlanNext() && StartStep()) Work();
+}
+
+void Run::StoreWrites(std::vector<PendingWrite> writes) {
+  if (!stores_writes() || writes.empty()) return;
+  env_->session->PutWrites({line_->ns, line_->current, std::move(writes)});
+}
+
+void Run::StoreNullTask(const TaskWrites& null) {
+  std::vector<PendingWrite> writes;
+  AppendWrites(null.writes, std::string(kNullTask), &writes);
+  writes.push_back({std::string(kNullTask), "",
+                    static_cast<int32_t>(writes.size()),
+                    std::string(kEndChannel), Save(Value(*null.end))});
+  StoreWrites(std::move(writes));
+}
+
+void Run::AppendWrites(absl::Span<const Write> from, const std::string& task_id,
+                       std::vector<PendingWrite>* to) const {
+  for (const Write& write : from) {
+    const ChannelInfo& info = graph_->channels[write.channel];
+    if (!info.kind->is_saved()) continue;
+    to->push_back(
+        {task_id, "", static_cast<int32_t>(to->size()), info.name,
+         Save(write.overwrite != 0 ? Value(SavedOverwrite{write.value})
+                                   : write.value)});
+  }
+}
+
+// Notes the nodes that ran in this superstep: an update without a node is that
+// of the one that ran last. What Sends ran counts only where an edge had led
+// there just before.
+void Run::NoteRan() {
+  std::vector<std::string> ran;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].is_send()) ran.push_back(tasks_[i].node->name);
+  }
+  if (ran.empty() && line_->ran_step == step_ - 1) {
+    for (const std::string& name : line_->ran) {
+      for (uint32_t i = 0; i < task_count_; ++i) {
+        if (tasks_[i].node->name != name) continue;
+        ran.push_back(name);
+        break;
+      }
+    }
+  }
+  if (ran.empty()) return;
+  line_->ran = std::move(ran);
+  line_->ran_step = step_;
+}
+
+// Gives the planned tasks what they have done before this run.
+void Run::TakeFound() {
+  Answers* answers = line_->resuming && env_->answers != nullptr &&
+                             !env_->answers->by_id.empty()
+                         ? env_->answers.get()
+                         : nullptr;
+  if (line_->found.empty() && answers == nullptr) return;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    StepTask& task = tasks_[i];
+    const std::string id = task.Id();
+    for (size_t f = 0; f < line_->found.size(); ++f) {
+      if (line_->found[f].task_id != id) continue;
+      task.found = static_cast<int32_t>(f);
+      task.TakeStored(line_->found[f]);
+    }
+    if (answers == nullptr || task.stored) continue;
+    auto it = answers->by_id.find(task.InterruptId());
+    if (it != answers->by_id.end()) task.AddAnswer(it->second);
+  }
+}
+
+bool Run::StopsAt(const StopNodes& stops) const {
+  if (!armed_) return false;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (tasks_[i].node == &graph_->start) continue;
+    for (const std::string& stop : stops) {
+      if (stop == "*" || stop == tasks_[i].node->name) return true;
+    }
+  }
+  return false;
+}
+
+// The run stops before or after a node.
+void Run::EndStopped() {
+  end_ = RunEnd::kStopped;
+  wrote_output_ = true;
+  if (Wants(kUpdates)) Publish(kUpdates, RunInterrupted{});
+  End(absl::OkStatus());
+}
+
+// Tasks ask: the superstep is not ended, and its checkpoint stays the last. The
+// result shows what the tasks that have finished wrote.
+void Run::EndInterrupted() {
+  end_ = RunEnd::kInterrupted;
+  wrote_output_ = true;
+  bool finished = false;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    StepTask& task = tasks_[i];
+    if (task.interrupted) {
+      for (const Interrupt& asked : task.extra().asks) {
+        interrupts_.push_back(asked);
+      }
+    }
+    finished |= !task.interrupted && !task.writes.empty();
+  }
+  if (line_ != nullptr && env_->options.durability == Durability::kExit) {
+    StoreExit();  // Before the state shows more than its checkpoint.
+  }
+  if (finished && ApplyFinished() && Wants(kValues)) {
+    Publish(kValues, StateValues{ReadAll(shown())});
+  }
+  End(absl::OkStatus());
+}
+
+// Shows in the state what the tasks that have finished wrote, as the barrier
+// will. Whether any of it is shown to readers.
+bool Run::ApplyFinished() {
+  bool any_shown = false;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (tasks_[i].interrupted || !tasks_[i].status.ok()) continue;
+    for (const Write& write : tasks_[i].writes) {
+      // What the barrier would refuse, it will refuse when it comes.
+      try {
+        if (!channels_.Apply(write.channel, write.value, write.overwrite != 0)
+                 .ok()) {
+          continue;
+        }
+      } catch (...) {
+        continue;
+      }
+      any_shown |= graph_->in_output[write.channel] || parent_ == nullptr;
+    }
+  }
+  return any_shown;
+}
+
+StateSnapshot Run::Snapshot(bool as_history) const {
+  StateSnapshot state;
+  state.ref = {env_->session->thread(), line_->ns, line_->current, {}};
+  state.values = MakeValues();
+  if (!line_->current.has_value()) return state;
+  state.values = ReadAll(nullptr);
+  state.parent = line_->parent;
+  state.metadata = line_->metadata;
+  state.created_at = line_->created_at;
+  for (const auto& [ns, id] : line_->metadata.parents) {
+    state.ref.around[ns] = id;
+  }
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    const StepTask& task = tasks_[i];
+    TaskState shown;
+    shown.id = task.Id();
+    shown.name = task.node->name;
+    bool begun = false;
+    if (task.found >= 0) {
+      const TaskWrites& found = line_->found[static_cast<size_t>(task.found)];
+      if (found.interrupts.has_value()) {
+        shown.interrupts = found.interrupts->interrupts;
+        if (as_history || found.asks()) {
+          state.interrupts.insert(state.interrupts.end(),
+                                  shown.interrupts.begin(),
+                                  shown.interrupts.end());
+        }
+      }
+      // A task that has been given answers has begun, as LangGraph sees it.
+      begun = !found.answers.empty();
+      shown.error = found.error;
+      shown.finished = found.finished();
+      if (shown.finished) {
+        shown.result = MakeValues();
+        for (const Write& write : found.writes) {
+          shown.result.Add(write.channel, write.value);
+        }
+      }
+    }
+    const CompiledNode& node = *task.node;
+    const CompiledGraph* inside =
+        node.graph != nullptr
+            ? node.graph.get()
+            : (node.calls.empty() ? nullptr : node.calls.front().get());
+    if (inside != nullptr && inside->memory != Memory::kNone) {
+      shown.inside = CheckpointRef{state.ref.thread_id,
+                                   NamespaceInside(task, *inside, 0),
+                                   {},
+                                   state.ref.around};
+      shown.inside->around[line_->ns] = line_->current;
+    }
+    if (as_history || (!shown.finished && !begun)) {
+      state.next.push_back(shown.name);
+    }
+    state.tasks.push_back(std::move(shown));
+  }
+  return state;
+}
+
+// In exit durability: the latest checkpoint, and what the tasks after it have
+// done.
+void Run::StoreExit() {
+  Line& line = *line_;
+  if (line.exit_stored || !line.current.has_value()) return;
+  line.exit_stored = true;
+  // What a graph inside has done is in its task's result, if it has ended well.
+  if (parent_ != nullptr && graph_->memory == Memory::kOfTask && status_.ok() &&
+      end_ == RunEnd::kFinished) {
+    return;
+  }
+  if (line.current != line.stored) {
+    // The run's one checkpoint follows what the thread had before.
+    line.parent = line.stored;
+    StoreLine();
+  }
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].ended) continue;
+    std::vector<PendingWrite> writes = tasks_[i].Writes();
+    if (writes.empty()) continue;
+    env_->session->PutWrites({line.ns, line.current, std::move(writes)});
+  }
+}
+
+absl::Status Run::PlanRestored(bool with_finished) {
+  TaskWrites null = TakeNullTask();
+  if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
+  PlanTasks();
+  TakeFound();
+  if (!with_finished) return absl::OkStatus();
+  // Only tasks that finished have writes here.
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    tasks_[i].interrupted = !tasks_[i].stored;
+  }
+  ApplyFinished();
+  return absl::OkStatus();
+}
+
+const CompiledNode* Run::FindNode(std::string_view name) const {
+  if (name == kStart) return &graph_->start;
+  const uint32_t node = graph_->Resolve(NodeRef(name));
+  return node < graph_->nodes.size() ? &graph_->nodes[node] : nullptr;
+}
+
+const CompiledNode* Run::LastNode() const {
+  if (!line_->current.has_value()) return &graph_->start;
+  if (graph_->nodes.size() == 1) return &graph_->nodes[0];
+  if (line_->ran.empty()) return &graph_->start;
+  return line_->ran.size() == 1 ? FindNode(line_->ran[0]) : nullptr;
+}
+
+absl::Status Run::UpdateAs(std::vector<NodeUpdateOf> updates) {
+  // What edges led to lives for one superstep; what joins and the finish led to
+  // waits until it has run.
+  std::vector<const CompiledNode*> waited;
+  // The planned tasks' ids, for the record of what each has done.
+  std::vector<std::pair<std::string, std::string>> planned;
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    const CompiledNode& node = *tasks_[i].node;
+    if (!tasks_[i].is_send() &&
+        (node.defer ||
+         std::any_of(node.led_by_joins.begin(), node.led_by_joins.end(),
+                     [this](uint32_t join) {
+                       return triggers_.join(join).complete();
+                     }))) {
+      waited.push_back(&node);
+    }
+    if (tasks_[i].stored) continue;
+    planned.emplace_back(node.name, tasks_[i].Id());
+  }
+  ReserveTasks(updates.size());
+  task_count_ = 0;
+  std::stable_sort(updates.begin(), updates.end(),
+                   [](const NodeUpdateOf& a, const NodeUpdateOf& b) {
+                     return a.node->name < b.node->name;
+                   });
+  for (NodeUpdateOf& update : updates) {
+    StepTask& task = tasks_[task_count_];
+    task.Plan(this, update.node, task_count_);
+    ++task_count_;
+    if (absl::Status s = task.TakeGiven(update.result); !s.ok()) return s;
+    if (!line_->current.has_value()) continue;
+    std::string id = std::move(update.task_id);
+    for (auto& [node, task_id] : planned) {
+      if (!id.empty() || node != update.node->name) continue;
+      id = std::exchange(task_id, "");
+    }
+    std::vector<PendingWrite> writes = task.Writes();
+    for (PendingWrite& write : writes) {
+      if (!id.empty()) write.task_id = id;
+    }
+    env_->session->PutWrites({line_->ns, line_->current, std::move(writes)});
+  }
+  line_->found.clear();
+  line_->start = nullptr;
+  if (absl::Status s = Merge(); !s.ok()) return s;
+  task_count_ = 0;
+  for (const CompiledNode* node : waited) {
+    const bool ran =
+        std::any_of(updates.begin(), updates.end(),
+                    [node](const NodeUpdateOf& u) { return u.node == node; });
+    if (!ran)
+      triggers_.RestoreDue(static_cast<uint32_t>(node - graph_->nodes.data()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run::EndPlanned() {
+  for (uint32_t i = 0; i < task_count_; ++i) {
+    if (!tasks_[i].stored) {
+      tasks_[i].fires_edges = false;
+    }
+  }
+  line_->found.clear();
+  line_->start = nullptr;
+  if (absl::Status s = Merge(); !s.ok()) return s;
+  task_count_ = 0;
+  return absl::OkStatus();
+}
+
+void Run::SaveUpdate(std::string_view source, bool sibling) {
+  const CheckpointId parent = line_->parent;
+  const int64_t step = line_->current.has_value()
+                           ? line_->metadata.step + 1
+                           : (source == "input" ? -1 : 0);
+  MakeCheckpoint(source, step);
+  if (sibling) line_->parent = parent;
+  static_cast<void>(StoreLine());
+}
+
+RunResult Run::Result() const {
+  RunResult result(Output());
+  result.end = end_;
+  result.interrupts = interrupts_;
+  return result;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,24 @@
+#include "weir/runtime/internal/saved_line.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+SavedValue Save(Value value) {
+  return SavedValue(std::make_shared<const Value>(std::move(value)),
+                    [](const void* saved, std::string* out) {
+                      return static_cast<const Value*>(saved)->Encode(out);
+                    });
+}
+
+absl::StatusOr<Value> Load(const SavedValue& saved) {
+  if (!saved.has_value()) return Value();
+  if (saved.shared() == nullptr) {
+    return absl::DataLossError("a saved value has bytes that nothing decodes");
+  }
+  return *static_cast<const Value*>(saved.shared());
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,80 @@
+#ifndef WEIR_RUNTIME_INTERNAL_THREAD_SESSION_H_
+#define WEIR_RUNTIME_INTERNAL_THREAD_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "weir/checkpoint/checkpoint.h"
+#include "weir/checkpoint/checkpointer.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// ThreadSession: a run's hold on its thread in a store: the fence, the thread's
+// counters, and the calls under way. The runs of the graphs inside share it.
+//
+// Threads: thread-safe, but for Opened() and WhenStored().
+class ThreadSession {
+ public:
+  ThreadSession(Checkpointer* store, std::string thread)
+      : store_(store), thread_(std::move(thread)) {}
+
+  Checkpointer& store() const { return *store_; }
+  const std::string& thread() const { return thread_; }
+
+  // The store has made this the thread's writer. Before any other call.
+  void Opened(ThreadLease lease);
+
+  // Ids grow, versions are never used twice.
+  CheckpointId NewId();
+  uint64_t NewVersion() {
+    return version_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+
+  // Stores in the order called. `then` is called when it is done, however it
+  // ended; see error().
+  void Put(NewCheckpoint checkpoint, absl::AnyInvocable<void()> then = {});
+  void PutWrites(NewWrites writes);
+
+  // The first failure of a call.
+  absl::Status error() const;
+
+  // True if nothing is under way; else calls `then` once that is so. For one
+  // caller at a time, that starts nothing meanwhile.
+  bool WhenStored(absl::AnyInvocable<void()> then);
+
+ private:
+  void NoteFailure(const absl::Status& status);
+  void Ended();
+
+  Checkpointer* const store_;
+  const std::string thread_;
+  Fence fence_;
+  uint64_t seed_ = 0;
+  // Relaxed: only the numbers count.
+  std::atomic<uint64_t> sequence_{0};
+  std::atomic<uint64_t> version_{0};
+  // Calls under way, and one for the run itself, which WhenStored() gives up.
+  // acq_rel: who brings it to zero sees then_ and all that the calls did.
+  std::atomic<int> under_way_{1};
+  absl::AnyInvocable<void()> then_;
+  // Set before error_ is read without looking at it first. Relaxed: error_ has
+  // a lock, and a failure that is seen a superstep later is soon enough.
+  std::atomic<bool> failed_{false};
+  mutable absl::Mutex mutex_;
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_THREAD_SESSION_H_

@@ -1,0 +1,544 @@
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/checkpoint/failing_checkpointer.h"
+#include "tests/support/graph_run.h"
+
+#include "weir/channels/append_log.h"
+#include "weir/channels/last_value.h"
+#include "weir/checkpoint/memory_checkpointer.h"
+#include "weir/runtime/errors.h"
+#include "weir/runtime/event.h"
+#include "weir/runtime/executor.h"
+#include "weir/runtime/graph.h"
+#include "weir/runtime/node.h"
+#include "weir/runtime/policy.h"
+#include "weir/runtime/run.h"
+#include "weir/runtime/runtime.h"
+#include "weir/runtime/state.h"
+#include "weir/runtime/state_graph.h"
+#include "weir/runtime/task.h"
+
+// Threads that remember: what a run saves, and how others go on from it.
+namespace weir {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+class SavedRunsTest : public testing::Test {
+ protected:
+  template <class F>
+  void AddEntry(const std::string& name, F body, NodeOptions options = {}) {
+    builder_.AddNode(name, std::move(body), std::move(options));
+    builder_.AddEdge(kStart, name);
+  }
+
+  RunOptions Saved(RunOptions options = {}) {
+    if (options.thread_id.empty()) options.thread_id = "t";
+    options.checkpointer = &store_;
+    if (options.executor == nullptr) options.executor = &executor_;
+    return options;
+  }
+  StateOptions Thread(std::optional<CheckpointRef> at = {}) {
+    return {.checkpointer = &store_, .thread_id = "t", .at = std::move(at)};
+  }
+  RunResult Run(const Graph& graph, Input input, RunOptions options = {}) {
+    absl::StatusOr<RunResult> result =
+        graph.Invoke(std::move(input), Saved(std::move(options)));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *std::move(result) : RunResult();
+  }
+  // How often each node's body has run. They run one at a time.
+  void Count(const NodeContext& node) { ++ran_[std::string(node.node())]; }
+
+  StateGraph builder_;
+  const NotesChannel notes_ = AddNotes(builder_);
+  MemoryCheckpointer store_;
+  InlineExecutor executor_;
+  std::map<std::string, int> ran_;
+};
+
+TEST_F(SavedRunsTest, ThreadRemembersAndThreadsAreApart) {
+  AddEntry("a", [this](NodeContext& node) {
+    return Update(notes_, absl::StrCat("turn ", node.Get(notes_).size() + 1));
+  });
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  EXPECT_THAT(Run(graph, Update()).Get(notes_),
+              ElementsAre("turn 1", "turn 2"));
+  EXPECT_THAT(Run(graph, Update(), {.thread_id = "other"}).Get(notes_),
+              ElementsAre("turn 1"));
+}
+
+TEST_F(SavedRunsTest, HistoryHasACheckpointForEachSuperstep) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.run_id = "r", .metadata = {{"host", "\"h\""}}});
+  const absl::StatusOr<std::vector<StateSnapshot>> history =
+      graph.GetHistory(Thread());
+  ASSERT_TRUE(history.ok()) << history.status();
+  ASSERT_THAT(*history, SizeIs(4));
+  EXPECT_EQ((*history)[0].metadata->step, 2);
+  EXPECT_THAT((*history)[0].next, IsEmpty());
+  EXPECT_THAT((*history)[1].next, ElementsAre("b"));
+  EXPECT_THAT((*history)[2].next, ElementsAre("a"));
+  EXPECT_EQ((*history)[3].metadata->source, "input");
+  EXPECT_EQ((*history)[3].metadata->step, -1);
+  EXPECT_EQ((*history)[1].parent, (*history)[2].ref.id);
+  EXPECT_EQ((*history)[1].tasks[0].result.ToJson(), R"({"notes": "b@2"})");
+  const absl::StatusOr<std::vector<StateSnapshot>> some = graph.GetHistory(
+      Thread(), {.filter = {{"host", "\"h\""}, {"step", "1"}}, .limit = 5});
+  ASSERT_TRUE(some.ok());
+  EXPECT_THAT(*some, SizeIs(1));
+}
+
+TEST_F(SavedRunsTest, FinishedSiblingsOfAFailureDoNotRunAgain) {
+  bool broken = true;
+  AddEntry("a", [this](NodeContext& node) {
+    Count(node);
+    return Update(notes_, "a");
+  });
+  AddEntry("b", [this, &broken](NodeContext& node) -> NodeResult {
+    Count(node);
+    if (broken) return absl::UnavailableError("not now");
+    return Update(notes_, "b");
+  });
+  const Graph graph = MustCompile(builder_);
+  EXPECT_FALSE(graph.Invoke(Update(), Saved()).ok());
+  const absl::StatusOr<StateSnapshot> state = graph.GetState(Thread());
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_THAT(state->next, ElementsAre("b"));
+  EXPECT_THAT(state->values.Get(notes_), ElementsAre("a"));
+  EXPECT_THAT(state->tasks[1].error, HasSubstr("not now"));
+  broken = false;
+  EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_), ElementsAre("a", "b"));
+  EXPECT_EQ(ran_["a"], 1);
+  EXPECT_EQ(ran_["b"], 2);
+}
+
+TEST_F(SavedRunsTest, FinishedSiblingsInsideAGraphDoNotRunAgain) {
+  bool broken = true;
+  StateGraph inner;
+  const auto notes = inner.AddChannel("log", AppendLogChannel<std::string>());
+  inner.AddNode("a", [this, notes](NodeContext& node) {
+    Count(node);
+    return Update(notes, "a");
+  });
+  inner.AddNode("b", [this, &broken, notes](NodeContext& node) -> NodeResult {
+    Count(node);
+    if (broken) return absl::UnavailableError("not now");
+    return Update(notes, "b");
+  });
+  inner.AddEdge(kStart, "a");
+  inner.AddEdge(kStart, "b");
+  builder_.AddNode("inside", MustCompile(inner));
+  builder_.AddEdge(kStart, "inside");
+  const Graph graph = MustCompile(builder_);
+  EXPECT_FALSE(graph.Invoke(Update(), Saved()).ok());
+  broken = false;
+  Run(graph, Input::Continue());
+  EXPECT_EQ(ran_["a"], 1);
+  EXPECT_EQ(ran_["b"], 2);
+}
+
+TEST_F(SavedRunsTest, FailedTaskLeavesNoWritesOfItsOwn) {
+  bool broken = true;
+  AddEntry("a", [this](NodeContext& node) {
+    Count(node);
+    return Update(notes_, "a");
+  });
+  builder_.AddNode("b", Idle());
+  builder_.AddConditionalEdges("a", [&broken](NodeContext&) -> Route {
+    if (broken) return absl::UnavailableError("no route");
+    return Route("b");
+  });
+  const Graph graph = MustCompile(builder_);
+  EXPECT_FALSE(graph.Invoke(Update(), Saved()).ok());
+  EXPECT_THAT(graph.GetState(Thread())->values.Get(notes_), IsEmpty());
+  broken = false;
+  const RunResult end = Run(graph, Input::Continue());
+  EXPECT_THAT(end.Get(notes_), ElementsAre("a"));
+  EXPECT_EQ(ran_["a"], 2) << "its router had not run";
+}
+
+TEST_F(SavedRunsTest, HandledFailureIsHandled) {
+  AddEntry("a", [](NodeContext&) { return absl::DataLossError("gone"); },
+           {.error_handler = ErrorHandler(
+                [this](NodeContext&) { return Update(notes_, "handled"); })});
+  AddEntry("b", NoteStep{notes_});
+  EXPECT_THAT(Run(MustCompile(builder_), Update()).Get(notes_),
+              ElementsAre("handled", "b@1"));
+}
+
+TEST_F(SavedRunsTest, NewInputDropsWhatWaited) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  EXPECT_EQ(Run(graph, Update(), {.interrupt_before = {"b"}}).end,
+            RunEnd::kStopped);
+  EXPECT_THAT(Run(graph, Update()).Get(notes_),
+              ElementsAre("a@1", "a@4", "b@5"));
+}
+
+TEST_F(SavedRunsTest, StopsBeforeAndAfterNodesAndGoesOn) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(
+      builder_, {.interrupt_before = {"b"}, .interrupt_after = {"b"}});
+  RunResult result = Run(graph, Update());
+  EXPECT_EQ(result.end, RunEnd::kStopped);
+  EXPECT_THAT(result.Get(notes_), ElementsAre("a@1"));
+  result = Run(graph, Input::Continue());
+  EXPECT_EQ(result.end, RunEnd::kStopped);
+  EXPECT_THAT(result.Get(notes_), ElementsAre("a@1", "b@2"));
+  EXPECT_EQ(Run(graph, Input::Continue()).end, RunEnd::kFinished);
+  EXPECT_THAT(
+      std::string(
+          MustCompile(builder_).Invoke(Input::Continue()).status().message()),
+      HasSubstr("no input"));
+  const absl::Status status =
+      builder_.Compile({.interrupt_before = {"c"}}).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'c'"));
+}
+
+TEST_F(SavedRunsTest, PastIsRunAgainAsABranch) {
+  AddEntry("a", [this](NodeContext& node) {
+    Count(node);
+    return Update(notes_, absl::StrCat("a", ran_["a"]));
+  });
+  builder_.AddNode("b", [this](NodeContext& node) {
+    Count(node);
+    return Update(notes_, absl::StrCat("b", ran_["b"]));
+  });
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  const std::vector<StateSnapshot> history = *graph.GetHistory(Thread());
+  const RunResult end = Run(graph, Input::Continue(), {.from = history[1].ref});
+  EXPECT_THAT(end.Get(notes_), ElementsAre("a1", "b2"));
+  const std::vector<StateSnapshot> longer = *graph.GetHistory(Thread());
+  ASSERT_THAT(longer, SizeIs(history.size() + 2));
+  EXPECT_EQ(longer[1].metadata->source, "fork");
+  EXPECT_EQ(longer[1].parent, history[1].ref.id);
+}
+
+TEST_F(SavedRunsTest, RunFromACheckpointThatIsNotThereIsRefused) {
+  AddEntry("a", Idle());
+  CheckpointRef nowhere;
+  nowhere.id.sequence = 77;
+  const absl::Status status =
+      MustCompile(builder_)
+          .Invoke(Input::Continue(), Saved({.from = nowhere}))
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(SavedRunsTest, UpdateCountsAsARunOfItsNode) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddNode("c", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  builder_.AddEdge("b", "c");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.interrupt_before = {"b"}});
+  const absl::StatusOr<CheckpointRef> made = graph.UpdateState(
+      Thread(), {.values = Update(notes_, "by hand"), .as_node = "b"});
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(graph.GetState(Thread())->metadata->source, "update");
+  EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_),
+              ElementsAre("a@1", "by hand", "c@3"));
+}
+
+TEST_F(SavedRunsTest, UpdateAsANodeBehindAJoinUsesTheJoinUp) {
+  AddEntry("a", NoteStep{notes_});
+  AddEntry("b", NoteStep{notes_});
+  builder_.AddNode("c", NoteStep{notes_});
+  builder_.AddJoin({"a", "b"}, "c");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.interrupt_before = {"c"}});
+  ASSERT_TRUE(graph
+                  .UpdateState(Thread(), {.values = Update(notes_, "as c"),
+                                          .as_node = "c"})
+                  .ok());
+  EXPECT_THAT(graph.GetState(Thread())->next, IsEmpty());
+}
+
+TEST_F(SavedRunsTest, UpdatesThatCannotBeAreRefused) {
+  AddEntry("a", NoteStep{notes_});
+  AddEntry("b", NoteStep{notes_});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  EXPECT_THAT(
+      graph.UpdateState(Thread(), {.values = Update(notes_, "?")}).status(),
+      IsError(ErrorKind::kInvalidUpdate, absl::StatusCode::kInvalidArgument,
+              {"several nodes"}));
+  EXPECT_THAT(graph.UpdateState(Thread(), {.as_node = "nobody"}).status(),
+              IsError(ErrorKind::kInvalidUpdate,
+                      absl::StatusCode::kInvalidArgument, {"'nobody'"}));
+  EXPECT_EQ(graph.UpdateState(Thread(), std::vector<std::vector<StateUpdate>>())
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(graph.GetState({}).status(),
+              IsError(ErrorKind::kNoCheckpointer,
+                      absl::StatusCode::kFailedPrecondition, {"checkpointer"}));
+}
+
+TEST_F(SavedRunsTest, StateOfNoThreadIsEmpty) {
+  AddEntry("a", Idle());
+  const absl::StatusOr<StateSnapshot> state =
+      MustCompile(builder_).GetState(Thread());
+  ASSERT_TRUE(state.ok());
+  EXPECT_THAT(state->next, IsEmpty());
+  EXPECT_FALSE(state->metadata.has_value());
+  EXPECT_THAT(state->ToJson(),
+              HasSubstr(R"("values": {}, "next": [], "tasks": [])"));
+}
+
+TEST_F(SavedRunsTest, StateIsReadableAsText) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.interrupt_before = {"b"}});
+  const std::string text = graph.GetState(Thread())->ToJson();
+  EXPECT_THAT(text,
+              HasSubstr(R"({"values": {"notes": ["a@1"]}, "next": ["b"])"));
+  EXPECT_THAT(text, HasSubstr(R"("name": "b", "interrupts": [])"));
+  EXPECT_THAT(text, HasSubstr(R"("source": "loop", "step": 1)"));
+  EXPECT_THAT(text, HasSubstr(R"("thread_id": "t")"));
+}
+
+TEST_F(SavedRunsTest, EveryDurabilityKeepsTheEnd) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  size_t checkpoints = 0;
+  for (const Durability durability :
+       {Durability::kSync, Durability::kAsync, Durability::kExit}) {
+    Run(graph, Update(), {.durability = durability});
+    checkpoints += durability == Durability::kExit ? 1 : 4;
+    EXPECT_THAT(*graph.GetHistory(Thread()), SizeIs(checkpoints));
+  }
+  EXPECT_THAT(graph.GetState(Thread())->values.Get(notes_), SizeIs(6));
+}
+
+// A store that answers later, as a job of an executor.
+class LateCheckpointer final : public Checkpointer {
+ public:
+  LateCheckpointer(Checkpointer* store, Executor* executor)
+      : store_(store), executor_(executor) {}
+
+  CheckpointerCapabilities capabilities() const override { return {}; }
+  void Open(std::string_view thread, Done<ThreadLease> done) override {
+    store_->Open(thread, Late(std::move(done)));
+  }
+  void Put(const Fence& fence, NewCheckpoint checkpoint,
+           StatusDone done) override {
+    store_->Put(fence, std::move(checkpoint), Late(std::move(done)));
+  }
+  void PutWrites(const Fence& fence, NewWrites writes,
+                 StatusDone done) override {
+    store_->PutWrites(fence, std::move(writes), Late(std::move(done)));
+  }
+  void Get(CheckpointKey key,
+           Done<std::optional<CheckpointTuple>> done) override {
+    store_->Get(std::move(key), Late(std::move(done)));
+  }
+  void List(CheckpointQuery query,
+            Done<std::vector<CheckpointTuple>> done) override {
+    store_->List(std::move(query), Late(std::move(done)));
+  }
+  void DeleteThread(std::string_view thread, StatusDone done) override {
+    store_->DeleteThread(thread, Late(std::move(done)));
+  }
+  void Flush(StatusDone done) override { store_->Flush(Late(std::move(done))); }
+
+ private:
+  template <class Result>
+  absl::AnyInvocable<void(Result)> Late(absl::AnyInvocable<void(Result)> done) {
+    return [this, done = std::move(done)](Result result) mutable {
+      executor_->PostAfter(
+          absl::Milliseconds(1),
+          [done = std::move(done), result = std::move(result)]() mutable {
+            done(std::move(result));
+          });
+    };
+  }
+
+  Checkpointer* const store_;
+  Executor* const executor_;
+};
+
+TEST_F(SavedRunsTest, StoresMayAnswerLate) {
+  AddEntry("a", NoteStep{notes_});
+  AddEntry("b", NoteStep{notes_});
+  builder_.AddNode("c", NoteStep{notes_});
+  builder_.AddJoin({"a", "b"}, "c");
+  const Graph graph = MustCompile(builder_);
+  for (const Durability durability :
+       {Durability::kSync, Durability::kAsync, Durability::kExit}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      SimExecutor executor(seed);
+      MemoryCheckpointer memory;
+      LateCheckpointer late(&memory, &executor);
+      const absl::StatusOr<RunResult> end =
+          graph.Invoke(Update(), {.executor = &executor,
+                                  .thread_id = "t",
+                                  .checkpointer = &late,
+                                  .durability = durability});
+      ASSERT_TRUE(end.ok()) << end.status();
+      EXPECT_THAT(end->Get(notes_), ElementsAre("a@1", "b@1", "c@2"));
+      const StateOptions state{.checkpointer = &memory, .thread_id = "t"};
+      EXPECT_THAT(graph.GetState(state)->values.Get(notes_), SizeIs(3));
+    }
+  }
+}
+
+TEST_F(SavedRunsTest, FailureOfEachCallOfTheStoreEndsTheRun) {
+  AddEntry("a", NoteStep{notes_});
+  const Graph graph = MustCompile(builder_);
+  for (const char* call : {"Open", "Get", "Put", "PutWrites"}) {
+    FailingCheckpointer store(std::make_shared<MemoryCheckpointer>());
+    store.Fail(call, absl::ResourceExhaustedError("full"));
+    for (const Durability durability :
+         {Durability::kSync, Durability::kAsync}) {
+      EXPECT_EQ(graph
+                    .Invoke(Update(), {.thread_id = "t",
+                                       .checkpointer = &store,
+                                       .durability = durability})
+                    .status()
+                    .code(),
+                absl::StatusCode::kResourceExhausted)
+          << call;
+    }
+  }
+}
+
+TEST_F(SavedRunsTest, SecondWriterEndsTheFirst) {
+  AddEntry("a", [this](NodeContext&) {
+    // Another host takes the thread over while this run is under way.
+    store_.Open("t", [](absl::StatusOr<ThreadLease>) {});
+    return Update(notes_, "a");
+  });
+  EXPECT_EQ(MustCompile(builder_).Invoke(Update(), Saved()).status().code(),
+            absl::StatusCode::kAborted);
+}
+
+TEST_F(SavedRunsTest, CheckpointerNeedsAThread) {
+  AddEntry("a", Idle());
+  EXPECT_EQ(MustCompile(builder_)
+                .Invoke(Update(), {.checkpointer = &store_})
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SavedRunsTest, GraphInsideRemembersAsItWasCompiled) {
+  for (const Memory memory :
+       {Memory::kOfTask, Memory::kOfThread, Memory::kNone}) {
+    StateGraph inner;
+    const auto turns = inner.AddChannel("turns", LastValue<int>());
+    int last = 0;
+    inner.AddNode("count", [turns, &last](NodeContext& node) {
+      last = node.Get(turns) + 1;
+      return Update(turns, last);
+    });
+    inner.AddEdge(kStart, "count");
+    StateGraph outer;
+    outer.AddNode("inside", MustCompile(inner, {.memory = memory}));
+    outer.AddEdge(kStart, "inside");
+    const Graph graph = MustCompile(outer);
+    MemoryCheckpointer store;
+    for (int turn = 0; turn < 3; ++turn) {
+      ASSERT_TRUE(
+          graph.Invoke(Update(), {.thread_id = "t", .checkpointer = &store})
+              .ok());
+    }
+    EXPECT_EQ(last, memory == Memory::kOfThread ? 3 : 1);
+  }
+}
+
+TEST_F(SavedRunsTest, EachCallOfATaskHasAMemoryOfItsOwn) {
+  StateGraph inner;
+  const auto turns = inner.AddChannel("turns", LastValue<int>());
+  inner.AddNode("count", [turns](NodeContext& node) {
+    return Update(turns, node.Get(turns) + 1);
+  });
+  inner.AddEdge(kStart, "count");
+  const Graph inside = MustCompile(inner, {.memory = Memory::kOfThread});
+  AddEntry("a",
+           [this, inside, turns](NodeContext& node) -> NodeResult {
+             Update update;
+             for (int call = 0; call < 2; ++call) {
+               absl::StatusOr<Values> end = node.Invoke(inside, Update());
+               if (!end.ok()) return end.status();
+               update.Set(notes_, absl::StrCat(call, ":", end->Get(turns)));
+               if (call == 1) end = node.Invoke(inside, Update());
+             }
+             return update;
+           },
+           {.calls = {inside}});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  EXPECT_THAT(Run(graph, Update()).Get(notes_),
+              ElementsAre("0:1", "1:1", "0:2", "1:2"));
+}
+
+TEST_F(SavedRunsTest, DurableMemoryBelongsInsideAGraph) {
+  AddEntry("a", Idle());
+  EXPECT_EQ(MustCompile(builder_, {.memory = Memory::kOfThread})
+                .Invoke(Update(), Saved())
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SavedRunsTest, RuntimeKeepsItsThreads) {
+  AddEntry("a", NoteStep{notes_});
+  SimExecutor executor(1);
+  Runtime runtime({.executor = &executor});
+  ASSERT_TRUE(runtime.Register("graph", MustCompile(builder_)).ok());
+  const ThreadId thread = runtime.CreateThread();
+  for (int turn = 0; turn < 2; ++turn) {
+    absl::StatusOr<RunStream> stream =
+        runtime.Stream(thread, "graph", Update());
+    ASSERT_TRUE(stream.ok());
+    while (stream->Next() != nullptr) {
+    }
+    EXPECT_TRUE(stream->status().ok()) << stream->status();
+  }
+  EXPECT_THAT(runtime.GetState(thread, "graph")->values.Get(notes_),
+              ElementsAre("a@1", "a@4"));
+  ASSERT_TRUE(
+      runtime
+          .UpdateState(thread, "graph", {.values = Update(notes_, "by hand")})
+          .ok());
+  EXPECT_THAT(*runtime.GetHistory(thread, "graph"), SizeIs(7));
+  EXPECT_EQ(runtime.GetState("nobody", "graph").status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace weir
