@@ -6,8 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
@@ -50,11 +53,53 @@ void Poll(NodeContext& node) {
   while (!node.stop_token().stop_requested()) std::this_thread::yield();
 }
 
+// Two workers, and a timer that is due when a node says so: starting threads
+// may take any time.
+class DueOnDemand : public Executor {
+ public:
+  void MakeDue() {
+    absl::MutexLock lock(&mutex_);
+    if (job_ != nullptr) tbb_.CallAfter(absl::ZeroDuration(), std::move(job_));
+    job_ = nullptr;
+  }
+
+  void Post(Job job) override { tbb_.Post(std::move(job)); }
+  TimerId PostAfter(absl::Duration delay, Job job) override {
+    return tbb_.PostAfter(delay, std::move(job));
+  }
+  TimerId CallAfter(absl::Duration, Job job) override {
+    absl::MutexLock lock(&mutex_);
+    job_ = std::move(job);
+    return 1;
+  }
+  bool Cancel(TimerId) override {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(job_, nullptr) != nullptr;
+  }
+  absl::Time Now() const override { return absl::UnixEpoch(); }
+  int workers() const override { return tbb_.workers(); }
+  bool RunUntil(const absl::Notification& done) override {
+    return tbb_.RunUntil(done);
+  }
+
+ private:
+  TbbExecutor tbb_{2};
+  absl::Mutex mutex_;
+  Job job_ ABSL_GUARDED_BY(mutex_);
+};
+
 TEST_F(StoppingTest, StepTimeoutReachesNodesThatHoldEveryWorker) {
-  for (const char* name : {"a", "b", "c", "d"}) AddEntry(name, Poll);
+  DueOnDemand executor;
+  for (const char* name : {"a", "b", "c", "d"}) {
+    AddEntry(name, [&executor](NodeContext& node) {
+      executor.MakeDue();
+      Poll(node);
+    });
+  }
   const absl::Status status =
       MustCompile(builder_)
-          .Invoke(Update(), {.step_timeout = absl::Milliseconds(200)})
+          .Invoke(Update(), {.step_timeout = absl::Milliseconds(200),
+                             .executor = &executor})
           .status();
   EXPECT_EQ(ErrorKindOf(status), ErrorKind::kStepTimeout);
   EXPECT_THAT(std::string(status.message()),
