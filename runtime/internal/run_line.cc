@@ -252,7 +252,7 @@ void Run::Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
   if (!tuple.ok()) return End(std::move(tuple).status());
   const absl::Status begun = First(*std::move(tuple), std::move(input));
   if (!begun.ok()) return End(begun);
-  if (line_ != nullptr && !line_->begins_with.empty() &&
+  if (!line_->begins_with.empty() &&
       !SaveCheckpoint(line_->begins_with, step_ - 1)) {
     return;
   }
@@ -274,7 +274,7 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
           (!run_id.empty() && tuple->checkpoint.metadata.run_id == run_id);
     }
     if (absl::Status s = Restore(*std::move(tuple)); !s.ok()) return s;
-  } else if (line_ != nullptr && parent_ == nullptr && line_->travelling) {
+  } else if (parent_ == nullptr && line_->travelling) {
     return MakeError(
         ErrorKind::kEmptyInput, absl::StatusCode::kNotFound,
         absl::StrFormat("thread '%s' has no checkpoint %s to go on from",
@@ -287,12 +287,9 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
     return Resume(std::move(input));
   }
   if (absl::Status s = PlanStart(input); !s.ok()) return s;
-  if (line_ != nullptr) {
-    DropPlanned();
-    line_->resuming = false;
-    line_->travelling = false;
-    line_->begins_with = "input";
-  }
+  DropPlanned();
+  line_->travelling = false;
+  line_->begins_with = "input";
   step_ = found_step + 2;
   return absl::OkStatus();
 }
@@ -344,7 +341,7 @@ absl::Status Run::Resume(Input input) {
     }
   }
   if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
-  if (input.is_command()) StoreNullTask(null);
+  if (input.is_command() && stores_writes()) StoreNullTask(null);
 
   if (line_->travelling) {
     line_->found.clear();
@@ -581,7 +578,6 @@ bool Run::SaveStep() {
 // Makes the checkpoint of where the run is. True if the run may go on now;
 // otherwise it does when the store is done, or has ended.
 bool Run::SaveCheckpoint(std::string_view source, int64_t step) {
-  if (line_ == nullptr) return true;
   MakeCheckpoint(source, step);
   if (env_->options.durability == Durability::kExit) return true;
   return StoreLine();
@@ -675,7 +671,7 @@ void Run::GoOn() {
 }
 
 void Run::StoreWrites(std::vector<PendingWrite> writes) {
-  if (!stores_writes() || writes.empty()) return;
+  if (writes.empty()) return;
   env_->session->PutWrites({line_->ns, line_->current, std::move(writes)});
 }
 
@@ -724,8 +720,7 @@ void Run::NoteRan() {
 
 // Gives the planned tasks what they have done before this run.
 void Run::TakeFound() {
-  Answers* answers = line_->resuming && env_->answers != nullptr &&
-                             !env_->answers->by_id.empty()
+  Answers* answers = line_->resuming && !env_->answers->by_id.empty()
                          ? env_->answers.get()
                          : nullptr;
   if (line_->found.empty() && answers == nullptr) return;
@@ -791,8 +786,11 @@ void Run::EndInterrupted() {
 bool Run::ApplyFinished() {
   bool any_shown = false;
   for (uint32_t i = 0; i < task_count_; ++i) {
-    if (tasks_[i].interrupted || !tasks_[i].status.ok()) continue;
-    for (const Write& write : tasks_[i].writes) {
+    const StepTask& task = tasks_[i];
+    const bool finished =
+        task.stored || (task.ended && !task.interrupted && task.status.ok());
+    if (!finished) continue;
+    for (const Write& write : task.writes) {
       // What the barrier would refuse, it will refuse when it comes.
       try {
         if (!channels_.Apply(write.channel, write.value, write.overwrite != 0)
@@ -896,12 +894,7 @@ absl::Status Run::PlanRestored(bool with_finished) {
   if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
   PlanTasks();
   TakeFound();
-  if (!with_finished) return absl::OkStatus();
-  // Only tasks that finished have writes here.
-  for (uint32_t i = 0; i < task_count_; ++i) {
-    tasks_[i].interrupted = !tasks_[i].stored;
-  }
-  ApplyFinished();
+  if (with_finished) ApplyFinished();
   return absl::OkStatus();
 }
 

@@ -280,8 +280,16 @@ void Run::PlanTasks() {
   task_count_ = index;
 }
 
-// Plans the superstep after a barrier, unless the run stops there.
+// Plans the superstep after a barrier, unless the run stops there. One whose
+// store has failed, or that another has overtaken on its thread, goes no
+// further.
 bool Run::PlanNext() {
+  if (line_ != nullptr) {
+    if (absl::Status s = env_->session->error(); !s.ok()) {
+      End(std::move(s));
+      return false;
+    }
+  }
   if (stops_after_ != nullptr && std::exchange(stepped_, false) &&
       StopsAt(*stops_after_)) {
     EndStopped();

@@ -170,7 +170,7 @@ class Run final : public RefCounted<Run> {
   void TaskInterrupted() {
     any_interrupted_.store(true, std::memory_order_relaxed);
   }
-  // Stores writes of a task; nothing if the run stores none as it goes.
+  // Stores writes of a task. Only if stores_writes().
   void StoreWrites(std::vector<PendingWrite> writes);
   void AppendWrites(absl::Span<const Write> from, const std::string& task_id,
                     std::vector<PendingWrite>* to) const;
@@ -372,7 +372,7 @@ class Run final : public RefCounted<Run> {
   // after the tasks are planned (release); a successful claim reads it
   // (acquire) and so sees the tasks. A claim that succeeds is of the current
   // superstep, whatever the claimer thought: it is only above zero while tasks
-  // wait.
+  // wait. seq_cst where max_concurrency bounds the tasks: see begun_.
   std::atomic<uint32_t> unclaimed_{0};
   // Tasks of the superstep that have not ended. Each worker takes off what it
   // ended (acq_rel); the one that reaches zero sees all that the tasks did.
@@ -380,8 +380,10 @@ class Run final : public RefCounted<Run> {
   // Jobs posted to help with the superstep that have not begun. Relaxed: a
   // bound on how many are posted.
   std::atomic<uint32_t> invited_{0};
-  // Tasks begun and not ended, where max_concurrency bounds them. acq_rel, so
-  // that a task that begins in another's place begins after it.
+  // Tasks begun and not ended, where max_concurrency bounds them: a task that
+  // begins in another's place begins after it. seq_cst with unclaimed_: whoever
+  // gives a place back then looks for tasks, and whoever put tasks up then
+  // looks for a place; one of them sees what the other did.
   std::atomic<int> begun_{0};
   // Whether some task of the superstep failed, or ended in a command for the
   // parent: set before the task ends, read after the last did. Relaxed:

@@ -807,6 +807,10 @@ void StepTask::PublishStored() {
 bool StepTask::Fail(absl::Status failure) {
   ClearResult();
   read_error_ = absl::OkStatus();
+  if (extra_ != nullptr) {
+    extra_->told_to_pause = false;
+    extra_->asks.clear();
+  }
   // Being drained, or asked to stop, is no failure to retry or to handle.
   if (node->policies != nullptr && !handling_ && run->FailedByItself(failure)) {
     if (Retry(failure)) return false;
@@ -888,9 +892,11 @@ void StepTask::Commit(bool cached) {
     PutInCache();
   }
   ended = true;
+  const bool shown = node != &run->graph().start && !has_parent_command;
+  // First: it gives ids to messages, and the store keeps them.
+  if (shown && !cached && run->Wants(kMessages)) PublishMessages();
   if (run->stores_writes()) run->StoreWrites(Writes());
-  if (node == &run->graph().start || has_parent_command) return;
-  if (!cached && run->Wants(kMessages)) PublishMessages();
+  if (!shown) return;
   if (run->Wants(kUpdates)) {
     run->Publish(kUpdates,
                  NodeUpdate{ShownName(), WritesAsValues(run->shown()), cached});

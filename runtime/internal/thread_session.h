@@ -66,8 +66,8 @@ class ThreadSession {
   // acq_rel: who brings it to zero sees then_ and all that the calls did.
   std::atomic<int> under_way_{1};
   absl::AnyInvocable<void()> then_;
-  // Set before error_ is read without looking at it first. Relaxed: error_ has
-  // a lock, and a failure that is seen a superstep later is soon enough.
+  // Whether there is something to look for in error_. Relaxed: error_ has a
+  // lock, and a failure that is seen a superstep later is soon enough.
   std::atomic<bool> failed_{false};
   mutable absl::Mutex mutex_;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);

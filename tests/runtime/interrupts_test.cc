@@ -239,6 +239,34 @@ TEST_F(InterruptsTest, SwallowedQuestionFailsTheNode) {
               HasSubstr("was told to pause by Interrupt()"));
 }
 
+TEST_F(InterruptsTest, SwallowedQuestionIsForgottenByTheNextAttempt) {
+  int attempts = 0;
+  AddEntry("a",
+           [this, &attempts](NodeContext& node) -> NodeResult {
+             absl::StatusOr<std::string> answer =
+                 node.Interrupt<std::string>("a?");
+             if (++attempts == 1) return Update(notes_, "never mind");
+             if (!answer.ok()) return answer.status();
+             return Update(notes_, *answer);
+           },
+           {.retry = {RetryPolicy{
+                .initial_interval = absl::ZeroDuration(),
+                .jitter = false,
+                .retry_on = [](const absl::Status&) { return true; }}}});
+  EXPECT_THAT(Run(MustCompile(builder_), Update()).interrupts, SizeIs(1));
+}
+
+TEST_F(InterruptsTest, SwallowedQuestionDoesNotFailTheHandler) {
+  AddEntry("a",
+           [](NodeContext& node) {
+             static_cast<void>(absl::StatusOr<Value>(node.Interrupt("a?")));
+           },
+           {.error_handler = ErrorHandler(
+                [this](NodeContext&) { return Update(notes_, "handled"); })});
+  EXPECT_THAT(Run(MustCompile(builder_), Update()).Get(notes_),
+              ElementsAre("handled"));
+}
+
 TEST_F(InterruptsTest, InterruptsAreNeitherRetriedNorHandled) {
   bool handled = false;
   AddEntry("a", Asks("a?"),

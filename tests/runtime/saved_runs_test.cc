@@ -17,6 +17,7 @@
 
 #include "weir/channels/append_log.h"
 #include "weir/channels/last_value.h"
+#include "weir/channels/messages.h"
 #include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/event.h"
@@ -442,8 +443,34 @@ TEST_F(SavedRunsTest, SecondWriterEndsTheFirst) {
     store_.Open("t", [](absl::StatusOr<ThreadLease>) {});
     return Update(notes_, "a");
   });
+  builder_.AddNode("b", [this](NodeContext& node) { Count(node); });
+  builder_.AddEdge("a", "b");
   EXPECT_EQ(MustCompile(builder_).Invoke(Update(), Saved()).status().code(),
             absl::StatusCode::kAborted);
+  EXPECT_EQ(ran_["b"], 0) << "what cannot be stored does not run";
+}
+
+TEST_F(SavedRunsTest, StoreKeepsTheIdsThatTheStreamOfMessagesShows) {
+  const auto messages = builder_.AddChannel("messages", Messages());
+  AddEntry("a", [messages](NodeContext&) {
+    return Update(messages, Message{"assistant", "hi", ""});
+  });
+  bool broken = true;
+  AddEntry("b", [&broken](NodeContext&) {
+    return broken ? absl::UnavailableError("not now") : absl::OkStatus();
+  });
+  const Graph graph = MustCompile(builder_);
+  std::string id;
+  {
+    RunStream stream = graph.Stream(Update(), Saved({.modes = kMessages}));
+    while (const Event* event = stream.Next()) {
+      if (const auto* chunk = event->As<MessageChunk>()) id = chunk->id;
+    }
+    EXPECT_FALSE(stream.status().ok());
+  }
+  broken = false;
+  const RunResult end = Run(graph, Input::Continue());
+  EXPECT_EQ((*end.Find("messages")->As<MessageList<>>())[0].id, id);
 }
 
 TEST_F(SavedRunsTest, CheckpointerNeedsAThread) {
