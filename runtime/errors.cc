@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
 
-constexpr std::array<std::string_view, 15> kNames = {"",
+constexpr std::array<std::string_view, 16> kNames = {"",
                                                      "NodeError",
                                                      "InvalidUpdateError",
                                                      "InvalidBranchError",
@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 15> kNames = {"",
                                                      "StepTimeoutError",
                                                      "RunCancelled",
                                                      "Interrupt",
-                                                     "NoCheckpointerError"};
+                                                     "NoCheckpointerError",
+                                                     "UnknownOutcome"};
 
 }  // namespace
 

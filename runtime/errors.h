@@ -33,6 +33,7 @@ enum class ErrorKind {
   kCancelled,       // Cancelled: the run was stopped from outside.
   kInterrupt,       // Cancelled: a node asks and has no answer; return it.
   kNoCheckpointer,  // FailedPrecondition: there is no checkpointer to ask.
+  kUnknownOutcome,  // Aborted: a block that runs once may have run.
 };
 
 // "NodeError", "InvalidUpdateError", ... ; "" for kNone.

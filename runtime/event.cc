@@ -63,7 +63,11 @@ struct AppendPayload {
   }
   void operator()(const NodeUpdate& update) const {
     JsonObject data(out);
-    AppendUpdate(update.writes, data.Field(update.node));
+    if (update.returned.has_value()) {
+      update.returned.AppendJson(data.Field(update.node));
+    } else {
+      AppendUpdate(update.writes, data.Field(update.node));
+    }
     if (update.cached) {
       data.Field("__metadata__")->append("{\"cached\": true}");
     }
@@ -117,7 +121,11 @@ struct AppendPayload {
     data.Text("name", task.node);
     if (task.status.ok()) {
       data.Field("error")->append("null");
-      AppendResult(task.writes, data.Field("result"));
+      if (task.returned.has_value()) {
+        task.returned.AppendJson(data.Field("result"));
+      } else {
+        AppendResult(task.writes, data.Field("result"));
+      }
     } else {
       data.Text("error", std::string(task.status.message()));
       data.Field("result")->append("null");

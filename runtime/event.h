@@ -61,10 +61,12 @@ struct StateValues {
 };
 
 // kUpdates: what one task wrote, in its order; a channel may occur twice.
+// `node` is its node, or the function that a node called.
 struct NodeUpdate {
   std::string_view node;
   Values writes;
   bool cached = false;  // The result of an earlier execution.
+  Value returned{};     // Of a function that a node called: its result.
 };
 
 // kCustom: what a node emitted.
@@ -102,6 +104,7 @@ struct TaskFinished {
   Values writes;
   absl::Status status;                  // Its failure, if it failed.
   std::vector<Interrupt> interrupts{};  // What it asks, if it was interrupted.
+  Value returned{};  // Of a function that a node called: its result.
 };
 
 // kCheckpoints: the state between two supersteps, and what comes next.
@@ -141,7 +144,7 @@ struct EventBody : RefCounted<EventBody> {
 
   EventPayload payload;
   std::shared_ptr<const std::vector<NamespaceLevel>> ns;  // Null at the root.
-  std::shared_ptr<const void> graph;  // Keeps the names in the payload alive.
+  std::shared_ptr<const void> names;  // Keeps those in the payload alive.
   int64_t step = 0;
   absl::Time time;  // Set for kDebug only: others read no clock.
 };

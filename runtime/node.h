@@ -19,11 +19,13 @@
 #include "weir/channels/values.h"
 #include "weir/export.h"
 #include "weir/runtime/graph.h"
+#include "weir/runtime/policy.h"
 
 namespace weir {
 inline namespace v0 {
 
 namespace internal {
+struct CallAccess;
 class CallState;
 class SleepState;
 struct RouterView;
@@ -181,6 +183,40 @@ class WEIR_EXPORT NodeContext {
   template <class T = Value, class Q = Value>
   InterruptCall<T> Interrupt(Q&& question) const;
 
+  // Calls `body` as a task of its own, with `argument` or none: body(argument),
+  // or body(task, argument), where `task` is the call's NodeContext. It may
+  // return a T, an absl::StatusOr<T>, a Status or nothing, or be a coroutine
+  // that does; its result must be something that a Value holds. It begins at
+  // once, on any worker, and is what FunctionCall<T> says. A task's calls are
+  // told apart by their order and names, so a node must make the same ones
+  // whenever it runs: one that has ended well is not run again in a later
+  // attempt or run of the task. max_concurrency does not count them. Include
+  // weir/runtime/call.h. (Make the call in a statement of its own, and then
+  // `co_await` it: g++ 12 destroys a lambda within a co_await expression
+  // twice.)
+  template <class F>
+  auto Call(std::string_view name, F body, CallOptions options = {}) const;
+  template <class F, class A>
+  requires(!std::is_same_v<A, CallOptions>) auto Call(
+      std::string_view name, F body, A argument,
+      CallOptions options = {}) const;
+
+  // Runs `block()` here, unless it has succeeded before in this task, by that
+  // name: then gives the recorded result. A failure is not recorded, and the
+  // next attempt runs the block again. In kAtMostOnce the store is told, and
+  // waited for, before the block runs, and a failure is recorded as well.
+  // Include weir/runtime/call.h.
+  //
+  //   absl::StatusOr<std::string> id =
+  //       node.Once("charge", [&] { return bank.Charge(node.task_id()); });
+  //
+  // Errors: the block's own. UnknownOutcome in kAtMostOnce if the process ended
+  //         within the block. FailedPrecondition in kAtMostOnce if the run
+  //         stores nothing as it goes, or the record is of another type.
+  template <class F>
+  auto Once(std::string_view name, F block,
+            OnceMode mode = OnceMode::kAtLeastOnce) const;
+
   // In a coroutine, `co_await node.Sleep(d)`: OK after `d`, Cancelled when
   // asked to stop before.
   [[nodiscard]] SleepCall Sleep(absl::Duration delay) const;
@@ -189,6 +225,7 @@ class WEIR_EXPORT NodeContext {
   friend struct internal::StepTask;
   friend struct internal::RouterView;
   friend class internal::Run;
+  friend struct internal::CallAccess;
   NodeContext() = default;
 
   const Value* Read(uint32_t channel, uint32_t schema) const {

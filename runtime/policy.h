@@ -92,6 +92,19 @@ struct CachePolicy {
   absl::Duration ttl = absl::InfiniteDuration();
 };
 
+// CallOptions: how a function is called by a node; as NodeOptions.
+struct CallOptions {
+  std::vector<RetryPolicy> retry{};
+  TimeoutPolicy timeout{};
+  std::optional<CachePolicy> cache{};
+};
+
+// What becomes of a block that runs once if the process ends within it.
+enum class OnceMode {
+  kAtLeastOnce,  // It runs again.
+  kAtMostOnce,   // It does not: the node is told so by an UnknownOutcome.
+};
+
 }  // namespace v0
 }  // namespace weir
 

@@ -339,24 +339,9 @@ void Compiler::CompileNode(const BuiltNode& built, CompiledNode& node) {
 void Compiler::CheckPolicies(const std::string& where,
                              const std::vector<RetryPolicy>& retries,
                              const std::optional<TimeoutPolicy>& timeout) {
-  for (const RetryPolicy& retry : retries) {
-    if (retry.max_attempts < 1) {
-      Mistake(
-          absl::StrFormat("%s: RetryPolicy::max_attempts is %d; it counts "
-                          "the first attempt, so it is at least 1",
-                          where, retry.max_attempts));
-    }
-    if (!(retry.backoff_factor >= 1) ||
-        retry.initial_interval < absl::ZeroDuration()) {
-      Mistake(
-          absl::StrFormat("%s: a retry's interval must not be negative nor "
-                          "its backoff_factor below 1",
-                          where));
-    }
-  }
-  if (timeout.has_value() &&
-      std::min(timeout->run, timeout->idle) <= absl::ZeroDuration()) {
-    Mistake(absl::StrFormat("%s: a timeout must be above zero", where));
+  for (std::string& mistake : internal::PolicyMistakes(
+           where, retries, timeout.value_or(TimeoutPolicy()))) {
+    Mistake(std::move(mistake));
   }
 }
 
@@ -574,5 +559,34 @@ absl::StatusOr<Graph> StateGraph::Compile(CompileOptions options) const {
   return compiler.Finish();
 }
 
+namespace internal {
+
+std::vector<std::string> PolicyMistakes(const std::string& where,
+                                        const std::vector<RetryPolicy>& retries,
+                                        const TimeoutPolicy& timeout) {
+  std::vector<std::string> mistakes;
+  for (const RetryPolicy& retry : retries) {
+    if (retry.max_attempts < 1) {
+      mistakes.push_back(
+          absl::StrFormat("%s: RetryPolicy::max_attempts is %d; it counts "
+                          "the first attempt, so it is at least 1",
+                          where, retry.max_attempts));
+    }
+    if (!(retry.backoff_factor >= 1) ||
+        retry.initial_interval < absl::ZeroDuration()) {
+      mistakes.push_back(
+          absl::StrFormat("%s: a retry's interval must not be negative nor "
+                          "its backoff_factor below 1",
+                          where));
+    }
+  }
+  if (std::min(timeout.run, timeout.idle) <= absl::ZeroDuration()) {
+    mistakes.push_back(
+        absl::StrFormat("%s: a timeout must be above zero", where));
+  }
+  return mistakes;
+}
+
+}  // namespace internal
 }  // namespace v0
 }  // namespace weir

@@ -58,6 +58,11 @@ struct NodePolicies {
   std::string handler_name;  // "__error_handler__" and the node's.
 };
 
+// What is wrong with policies; `where` names whose they are.
+std::vector<std::string> PolicyMistakes(const std::string& where,
+                                        const std::vector<RetryPolicy>& retries,
+                                        const TimeoutPolicy& timeout);
+
 // One channel that a graph and a graph inside it share.
 struct SharedChannel {
   uint32_t outer;

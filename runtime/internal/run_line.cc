@@ -36,6 +36,15 @@ struct StoreCall : RefCounted<StoreCall<T>> {
   absl::StatusOr<T> result;
 };
 
+// For a worker that waits for the store.
+struct StoreWait final : RefCounted<StoreWait>, StoreListener {
+  void Stored() noexcept override {
+    done.Notify();
+    DropRef();
+  }
+  absl::Notification done;
+};
+
 // The path without the tasks in it: "a:ID|b:ID|1" is "a|b|1".
 std::string WithoutTasks(const std::string& ns) {
   std::vector<std::string> levels = absl::StrSplit(ns, '|');
@@ -409,19 +418,18 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
         env_->session->thread(), what, std::string(why.message())));
   };
   for (SavedChannel& saved : checkpoint.channels) {
+    if (saved.channel == kEngineChannel) {
+      const absl::StatusOr<const SavedEngine*> engine = LoadEngine(saved.value);
+      if (!engine.ok()) {
+        return lost("the run's place in the graph", engine.status());
+      }
+      if (absl::Status s = RestoreEngine(**engine); !s.ok()) return s;
+      continue;
+    }
     absl::StatusOr<Value> value = Load(saved.value);
     if (!value.ok()) {
       return lost(absl::StrFormat("channel '%s'", saved.channel),
                   value.status());
-    }
-    if (saved.channel == kEngineChannel) {
-      const auto* engine = value->As<SavedEngine>();
-      if (engine == nullptr) {
-        return lost("the run's place in the graph",
-                    absl::DataLossError("it is of another type"));
-      }
-      if (absl::Status s = RestoreEngine(*engine); !s.ok()) return s;
-      continue;
     }
     // A channel that the graph has no more keeps its value in the history.
     const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
@@ -470,6 +478,10 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
     } else if (const auto* answers = value->As<SavedAnswers>();
                answers != nullptr && write.channel == kResumeChannel) {
       at->answers = *answers;
+    } else if (write.channel == kBegunChannel) {
+      at->begun = true;
+    } else if (write.channel == kReturnChannel) {
+      at->writes.push_back(Write(*std::move(value), kReturnValue, 0, false));
     } else if (const std::optional<uint32_t> channel =
                    graph_->FindChannel(write.channel)) {
       const auto* overwrite = value->As<SavedOverwrite>();
@@ -526,9 +538,12 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
   return absl::OkStatus();
 }
 
-SavedEngine Run::EngineState() const {
-  SavedEngine engine;
-  auto name = [this](uint32_t node) { return graph_->nodes[node].name; };
+std::shared_ptr<const SavedEngine> Run::EngineState() const {
+  auto state = std::make_shared<SavedEngine>();
+  SavedEngine& engine = *state;
+  auto name = [this](uint32_t node) -> const std::string& {
+    return graph_->nodes[node].name;
+  };
   for (uint32_t node : triggers_.due()) engine.due.push_back(name(node));
   for (uint32_t node : triggers_.waiting()) {
     engine.waiting.push_back(name(node));
@@ -549,7 +564,7 @@ SavedEngine Run::EngineState() const {
   engine.ran_step = line_->ran_step;
   engine.start = line_->start;
   engine.start_is_command = line_->start_is_command;
-  return engine;
+  return state;
 }
 
 // New input: what the thread was about to run never runs, and counts as if it
@@ -602,9 +617,17 @@ void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   GatherChanges();
 }
 
+// Makes a list for the next checkpoint. The run's place is its first.
+void Run::BeginUnstored() {
+  if (!line_->unstored.empty()) return;
+  line_->place.resize(channels_.size(), -1);
+  line_->unstored.reserve(channels_.changed().size() + 1);
+  line_->unstored.push_back({.channel = std::string(kEngineChannel)});
+}
+
 void Run::NoteUnstored(uint32_t channel, SavedValue value) {
   Line& line = *line_;
-  line.place.resize(channels_.size(), -1);
+  BeginUnstored();
   int32_t& place = line.place[channel];
   if (place >= 0) {
     line.unstored[static_cast<size_t>(place)].value = std::move(value);
@@ -642,9 +665,9 @@ bool Run::StoreLine() {
   checkpoint.parent = line.parent;
   checkpoint.created_at = line.created_at;
   checkpoint.metadata = line.metadata;
+  BeginUnstored();
+  line.unstored[0].value = SaveEngine(line.engine);
   checkpoint.channels = std::exchange(line.unstored, {});
-  checkpoint.channels.push_back(
-      {std::string(kEngineChannel), 0, 0, Save(Value(line.engine))});
   const uint64_t version = env_->session->NewVersion();
   for (SavedChannel& channel : checkpoint.channels) channel.version = version;
   for (uint32_t i : line.placed) line.place[i] = -1;
@@ -655,14 +678,17 @@ bool Run::StoreLine() {
     return true;
   }
   store_mark_.store(kStoring, std::memory_order_relaxed);
-  env_->session->Put(std::move(put), [self = Ref<Run>::Share(this)] {
-    if (self->store_mark_.exchange(kStored, std::memory_order_acq_rel) !=
-        kWaits) {
-      return;
-    }
-    self->executor().Post([self] { self->GoOn(); });
-  });
+  AddRef();  // Stored() drops it.
+  env_->session->Put(std::move(put), this);
   return store_mark_.exchange(kWaits, std::memory_order_acq_rel) == kStored;
+}
+
+void Run::Stored() noexcept {
+  Ref<Run> self = Ref<Run>::Adopt(this);
+  if (store_mark_.exchange(kStored, std::memory_order_acq_rel) != kWaits) {
+    return;
+  }
+  executor().Post([self = std::move(self)] { self->GoOn(); });
 }
 
 // Goes on after a checkpoint was stored.
@@ -675,6 +701,17 @@ void Run::StoreWrites(std::vector<PendingWrite> writes) {
   env_->session->PutWrites({line_->ns, line_->current, std::move(writes)});
 }
 
+absl::Status Run::StoreWritesAndWait(std::vector<PendingWrite> writes) {
+  const auto wait = Ref<StoreWait>::Adopt(new StoreWait());
+  wait->AddRef();  // Stored() drops it.
+  env_->session->PutWrites({line_->ns, line_->current, std::move(writes)},
+                           wait.get());
+  if (!wait->done.HasBeenNotified() && !executor().RunUntil(wait->done)) {
+    return absl::InternalError("the store has never answered");
+  }
+  return env_->session->error();
+}
+
 void Run::StoreNullTask(const TaskWrites& null) {
   std::vector<PendingWrite> writes;
   AppendWrites(null.writes, std::string(kNullTask), &writes);
@@ -684,23 +721,29 @@ void Run::StoreNullTask(const TaskWrites& null) {
   StoreWrites(std::move(writes));
 }
 
-void Run::AppendWrites(absl::Span<const Write> from, const std::string& task_id,
-                       std::vector<PendingWrite>* to) const {
+int32_t Run::AppendWrites(absl::Span<const Write> from,
+                          const std::string& task_id,
+                          std::vector<PendingWrite>* to) const {
+  int32_t count = 0;
   for (const Write& write : from) {
-    const ChannelInfo& info = graph_->channels[write.channel];
-    if (!info.kind->is_saved()) continue;
+    const bool returned = write.channel == kReturnValue;
+    if (!returned && !graph_->channels[write.channel].kind->is_saved())
+      continue;
     to->push_back(
-        {task_id, "", static_cast<int32_t>(to->size()), info.name,
+        {task_id, "", count++,
+         returned ? std::string(kReturnChannel)
+                  : graph_->channels[write.channel].name,
          Save(write.overwrite != 0 ? Value(SavedOverwrite{write.value})
                                    : write.value)});
   }
+  return count;
 }
 
 // Notes the nodes that ran in this superstep: an update without a node is that
 // of the one that ran last. What Sends ran counts only where an edge had led
 // there just before.
 void Run::NoteRan() {
-  std::vector<std::string> ran;
+  SavedNames ran;
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (!tasks_[i].is_send()) ran.push_back(tasks_[i].node->name);
   }
@@ -720,22 +763,31 @@ void Run::NoteRan() {
 
 // Gives the planned tasks what they have done before this run.
 void Run::TakeFound() {
+  if (!line_->resuming && line_->found.empty()) return;
+  for (uint32_t i = 0; i < task_count_; ++i) TakeFoundFor(tasks_[i]);
+}
+
+void Run::TakeFoundFor(StepTask& task) {
+  if (line_ == nullptr) return;
   Answers* answers = line_->resuming && !env_->answers->by_id.empty()
                          ? env_->answers.get()
                          : nullptr;
   if (line_->found.empty() && answers == nullptr) return;
-  for (uint32_t i = 0; i < task_count_; ++i) {
-    StepTask& task = tasks_[i];
-    const std::string id = task.Id();
-    for (size_t f = 0; f < line_->found.size(); ++f) {
-      if (line_->found[f].task_id != id) continue;
-      task.found = static_cast<int32_t>(f);
-      task.TakeStored(line_->found[f]);
-    }
-    if (answers == nullptr || task.stored) continue;
-    auto it = answers->by_id.find(task.InterruptId());
-    if (it != answers->by_id.end()) task.AddAnswer(it->second);
+  if (const TaskWrites* found = FindWrites(task.Id())) {
+    task.found = static_cast<int32_t>(found - line_->found.data());
+    task.TakeStored(*found);
   }
+  if (answers == nullptr || task.stored) return;
+  auto it = answers->by_id.find(task.InterruptId());
+  if (it != answers->by_id.end()) task.AddAnswer(it->second);
+}
+
+const TaskWrites* Run::FindWrites(std::string_view task_id) const {
+  if (line_ == nullptr) return nullptr;
+  for (const TaskWrites& task : line_->found) {
+    if (task.task_id == task_id) return &task;
+  }
+  return nullptr;
 }
 
 bool Run::StopsAt(const StopNodes& stops) const {
@@ -884,6 +936,11 @@ void Run::StoreExit() {
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (!tasks_[i].ended) continue;
     std::vector<PendingWrite> writes = tasks_[i].Writes();
+    if (!tasks_[i].succeeded()) {
+      for (PendingWrite& within : tasks_[i].WritesWithin()) {
+        writes.push_back(std::move(within));
+      }
+    }
     if (writes.empty()) continue;
     env_->session->PutWrites({line.ns, line.current, std::move(writes)});
   }

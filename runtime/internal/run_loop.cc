@@ -32,6 +32,7 @@
 #include "absl/strings/str_join.h"
 
 #include "weir/runtime/errors.h"
+#include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/task_id.h"
 
 namespace weir {
@@ -376,8 +377,13 @@ void Run::Work() {
   }
 }
 
-void Run::ResumeTask(uint32_t task) {
-  if (tasks_[task].Resume()) TaskEnded();
+void Run::ResumeTask(StepTask* task) {
+  if (!task->Resume()) return;
+  if (task->call == nullptr) {
+    TaskEnded();
+  } else {
+    task->call->Ended();
+  }
 }
 
 // A task that was executed by itself has ended.
@@ -390,7 +396,7 @@ void Run::TaskEnded() {
   }
 }
 
-void Run::PostResume(uint32_t task) {
+void Run::PostResume(StepTask* task) {
   executor().Post(
       [self = Ref<Run>::Share(this), task] { self->ResumeTask(task); });
 }
@@ -692,10 +698,11 @@ bool Run::TakePlace() {
   return false;
 }
 
-void Run::Publish(uint32_t mode, EventPayload payload, bool in_debug) {
+void Run::Publish(uint32_t mode, EventPayload payload, bool in_debug,
+                  std::shared_ptr<const void> names) {
   auto body = Ref<EventBody>::Adopt(new EventBody(std::move(payload)));
   body->ns = ns_;
-  body->graph = graph_;
+  body->names = names == nullptr ? graph_ : std::move(names);
   body->step = step_;
   const bool debug = in_debug && Wants(kDebug);
   if (debug) body->time = executor().Now();
@@ -732,7 +739,7 @@ void Run::PublishCheckpoint() {
   auto body = Ref<EventBody>::Adopt(
       new EventBody(CheckpointReached{Snapshot(/*as_history=*/true)}));
   body->ns = ns_;
-  body->graph = graph_;
+  body->names = graph_;
   body->step = line_->metadata.step;
   body->time = executor().Now();
   const Ref<const EventBody> shared(std::move(body));

@@ -94,7 +94,7 @@ std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor);
 // Threads:  Begin() once; the loop then owns everything but what is marked
 //           below. Results may be read once the listener was told.
 // Lifetime: reference-counted: by its starter and by each job of it.
-class Run final : public RefCounted<Run> {
+class Run final : public RefCounted<Run>, private StoreListener {
  public:
   // `listener` may be null, and must live until it is told. `parent` is the
   // task that runs this graph inside its own, as its `call`-th, or null.
@@ -161,8 +161,8 @@ class Run final : public RefCounted<Run> {
   NodeResult& start() { return start_; }
   // Carries on with a task that completed elsewhere or is due again; on a
   // worker of its own.
-  void ResumeTask(uint32_t task);
-  void PostResume(uint32_t task);
+  void ResumeTask(StepTask* task);
+  void PostResume(StepTask* task);
   bool FailedByItself(const absl::Status& failure) const;
   // A task has failed; siblings may have to be stopped.
   void TaskFailed();
@@ -172,8 +172,15 @@ class Run final : public RefCounted<Run> {
   }
   // Stores writes of a task. Only if stores_writes().
   void StoreWrites(std::vector<PendingWrite> writes);
-  void AppendWrites(absl::Span<const Write> from, const std::string& task_id,
-                    std::vector<PendingWrite>* to) const;
+  // The same, and holds the worker until the store has them.
+  absl::Status StoreWritesAndWait(std::vector<PendingWrite> writes);
+  // What the task of that id has done before this run; null if nothing.
+  const TaskWrites* FindWrites(std::string_view task_id) const;
+  // Gives a task what it has done before this run, and its answer.
+  void TakeFoundFor(StepTask& task);
+  // Returns how many there are.
+  int32_t AppendWrites(absl::Span<const Write> from, const std::string& task_id,
+                       std::vector<PendingWrite>* to) const;
   bool stores_writes() const {
     return line_ != nullptr && env_->options.durability != Durability::kExit;
   }
@@ -184,7 +191,9 @@ class Run final : public RefCounted<Run> {
            (parent_ == nullptr || env_->options.subgraphs);
   }
   // Publishes `payload` in `mode` and, if `in_debug`, in kDebug as well.
-  void Publish(uint32_t mode, EventPayload payload, bool in_debug = false);
+  // `names` holds those in the payload that are not the graph's.
+  void Publish(uint32_t mode, EventPayload payload, bool in_debug = false,
+               std::shared_ptr<const void> names = nullptr);
   void Warn(const std::string& text);
 
   Values MakeValues() const { return Values(graph_->names); }
@@ -236,16 +245,17 @@ class Run final : public RefCounted<Run> {
     absl::Time created_at;
     // What the store has of them: what the next one is put as a change of.
     CheckpointId stored;
-    // What has changed since: channels, and where in the list each is, -1 for
-    // those that are not; and where the run is in its graph.
+    // What has changed since: where the run is in its graph, the first once
+    // there is any, and channels; where in the list each channel is, -1 for
+    // those that are not.
     std::vector<SavedChannel> unstored;
     std::vector<int32_t> place;
     std::vector<uint32_t> placed;
-    SavedEngine engine;
+    std::shared_ptr<const SavedEngine> engine;
     // What the tasks of the next superstep have done before this run.
     std::vector<TaskWrites> found;
     // The nodes that ran last, and in which superstep.
-    std::vector<std::string> ran;
+    SavedNames ran;
     int64_t ran_step = 0;
     // What the start is to write: kept until its superstep has ended.
     std::shared_ptr<const Command> start;
@@ -279,16 +289,18 @@ class Run final : public RefCounted<Run> {
   absl::Status ApplyNullTask(TaskWrites& null);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
   absl::Status RestoreEngine(const SavedEngine& engine);
-  SavedEngine EngineState() const;
+  std::shared_ptr<const SavedEngine> EngineState() const;
   void DropPlanned();
   bool SaveStep();
   bool SaveCheckpoint(std::string_view source, int64_t step);
   void MakeCheckpoint(std::string_view source, int64_t step);
   void GatherChanges();
+  void BeginUnstored();
   void NoteUnstored(uint32_t channel, SavedValue value);
   void StoreNullTask(const TaskWrites& null);
   void StoreExit();
   bool StoreLine();
+  void Stored() noexcept override;
   void GoOn();
   void NoteRan();
   void TakeFound();

@@ -19,6 +19,19 @@ absl::StatusOr<Value> Load(const SavedValue& saved) {
   return *static_cast<const Value*>(saved.shared());
 }
 
+SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine) {
+  return SavedValue(std::move(engine), [](const void*, std::string*) {
+    return absl::FailedPreconditionError("a run's place has no codec yet");
+  });
+}
+
+absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved) {
+  if (saved.shared() == nullptr) {
+    return absl::DataLossError("a run's place has bytes that nothing decodes");
+  }
+  return static_cast<const SavedEngine*>(saved.shared());
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weir

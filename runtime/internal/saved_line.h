@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -30,6 +31,13 @@ inline constexpr std::string_view kEndChannel = "__end__";
 inline constexpr std::string_view kErrorChannel = "__error__";
 inline constexpr std::string_view kInterruptChannel = "__interrupt__";
 inline constexpr std::string_view kResumeChannel = "__resume__";
+// What a called function has returned; what a block that runs once has given,
+// and that it is begun.
+inline constexpr std::string_view kReturnChannel = "__return__";
+inline constexpr std::string_view kBegunChannel = "__begun__";
+
+// Write::channel of the former.
+inline constexpr uint32_t kReturnValue = ~uint32_t{0};
 
 // The task that a Command given as input counts as: no task of the graph.
 inline constexpr std::string_view kNullTask =
@@ -47,14 +55,17 @@ struct SavedJoin {
   std::vector<uint32_t> seen;  // Which of its sources have run.
 };
 
+// Few and short, as they mostly are, they take no memory of their own.
+using SavedNames = absl::InlinedVector<std::string, 2>;
+
 // kEngineChannel: where the run has got to.
 struct SavedEngine {
-  std::vector<std::string> due;      // Nodes that run next.
-  std::vector<std::string> waiting;  // Deferred nodes that were led to.
+  SavedNames due;      // Nodes that run next.
+  SavedNames waiting;  // Deferred nodes that were led to.
   std::vector<SavedSend> sends;
   std::vector<SavedJoin> joins;  // Those with something seen.
   // The nodes that ran last, and the superstep in which they did.
-  std::vector<std::string> ran;
+  SavedNames ran;
   int64_t ran_step = 0;
   // What the start is to write, before its superstep.
   std::shared_ptr<const Command> start;
@@ -63,7 +74,7 @@ struct SavedEngine {
 
 // kEndChannel, the last of a task's writes: what it did beside them.
 struct SavedEnd {
-  std::vector<std::string> gotos;
+  SavedNames gotos;
   std::vector<SavedSend> sends;
   bool fires_edges = true;
 };
@@ -88,6 +99,10 @@ SavedValue Save(Value value);
 // DataLoss if `saved` is not what this process saved.
 absl::StatusOr<Value> Load(const SavedValue& saved);
 
+// The same of kEngineChannel.
+SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine);
+absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved);
+
 // The writes of one task, of a checkpoint's pending ones.
 struct TaskWrites {
   std::string task_id;
@@ -96,6 +111,7 @@ struct TaskWrites {
   std::string error;
   std::optional<SavedInterrupts> interrupts;
   SavedAnswers answers;
+  bool begun = false;  // Of a block that runs once.
 
   // Its writes are all there, and it is not to run again.
   bool finished() const { return end.has_value(); }

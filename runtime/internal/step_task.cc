@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 
 #include "weir/runtime/errors.h"
+#include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/result_cache.h"
 #include "weir/runtime/internal/run_loop.h"
 #include "weir/runtime/internal/task_id.h"
@@ -335,19 +336,24 @@ void StepTask::Complete(NodeResult result) noexcept {
   extra_->completed = std::move(result);
   // After the exchange the task belongs to whoever came second.
   Run* const my_run = run;
-  const uint32_t my_index = index;
   if (mark_.exchange(kCompleted, std::memory_order_acq_rel) == kWaits) {
-    my_run->PostResume(my_index);
+    my_run->PostResume(this);
   }
 }
 
 // The attempt's body has returned: takes its result over, and ends the task or
 // tries again.
 bool StepTask::Settle(NodeResult& result) {
+  if (extra_ != nullptr &&
+      extra_->open_calls.load(std::memory_order_relaxed) > 0 &&
+      !CallsHaveEnded(result)) {
+    return false;
+  }
   absl::Status outcome = result.status();
   if (extra_ != nullptr) {
     if (!extra_->thrown.ok()) outcome = std::exchange(extra_->thrown, {});
-    if (extra_->called_command.has_value()) {
+    // A called function leaves it to its caller.
+    if (extra_->called_command.has_value() && call == nullptr) {
       if (ErrorKindOf(outcome) == ErrorKind::kParentCommand) {
         result = NodeResult(*std::move(extra_->called_command));
         outcome = absl::OkStatus();
@@ -356,14 +362,24 @@ bool StepTask::Settle(NodeResult& result) {
     }
   }
   if (clock_ != nullptr) outcome = EndClock(std::move(outcome));
-  if (extra_ != nullptr && extra_->told_to_pause) {
-    if (ErrorKindOf(outcome) == ErrorKind::kInterrupt) return Pause();
-    outcome = MakeError(
-        ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
-        "was told to pause by Interrupt() and returned something else; return "
-        "the status that Interrupt() gives, at once");
+  if (extra_ != nullptr) {
+    const bool unheard = NoteUnheardInterrupts();
+    if (extra_->told_to_pause) {
+      if (ErrorKindOf(outcome) == ErrorKind::kInterrupt) return Pause();
+      outcome = MakeError(
+          ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
+          "was told to pause by Interrupt() and returned something else; "
+          "return the status that Interrupt() gives, at once");
+    } else if (unheard && outcome.ok()) {
+      return Pause();
+    }
   }
-  if (outcome.ok()) outcome = Take(result);
+  if (call != nullptr && outcome.ok()) {
+    writes.push_back(
+        Write(std::move(extra_->returned), kReturnValue, 0, false));
+  } else if (outcome.ok()) {
+    outcome = Take(result);
+  }
   if (outcome.ok() && fires_edges && !has_parent_command) {
     outcome = RunBranches();
   }
@@ -670,18 +686,21 @@ bool StepTask::Pause() {
   ended = true;
   const std::vector<Interrupt>& asks = extra_->asks;
   if (run->stores_writes()) run->StoreWrites(Writes());
-  if (run->Wants(kUpdates)) {
-    run->Publish(kUpdates, RunInterrupted{asks, std::nullopt});
-  }
-  if (run->Wants(kValues)) {
-    run->Publish(kValues, RunInterrupted{asks, run->ReadAll(run->shown())});
+  // What a called function asks, its caller asks.
+  if (call == nullptr) {
+    if (run->Wants(kUpdates)) {
+      run->Publish(kUpdates, RunInterrupted{asks, std::nullopt});
+    }
+    if (run->Wants(kValues)) {
+      run->Publish(kValues, RunInterrupted{asks, run->ReadAll(run->shown())});
+    }
   }
   if (run->Wants(kTasks | kDebug)) {
-    run->Publish(kTasks,
-                 TaskFinished{Id(), ShownName(), run->MakeValues(), {}, asks},
-                 /*in_debug=*/true);
+    Publish(kTasks,
+            TaskFinished{Id(), ShownName(), run->MakeValues(), {}, asks},
+            /*in_debug=*/true);
   }
-  run->TaskInterrupted();
+  if (call == nullptr) run->TaskInterrupted();
   return true;
 }
 
@@ -765,11 +784,13 @@ std::vector<PendingWrite> StepTask::Writes() const {
   std::vector<PendingWrite> kept;
   if (stored || has_parent_command) return kept;
   const std::string id = Id();
+  kept.reserve(writes.size() + 2);
   if (extra_ != nullptr && !extra_->answers.empty()) {
     kept.push_back({id, "", kResumeWrite, std::string(kResumeChannel),
                     Save(Value(SavedAnswers(extra_->answers)))});
   }
   if (interrupted) {
+    if (call != nullptr) return kept;
     kept.push_back(
         {id, "", kInterruptWrite, std::string(kInterruptChannel),
          Save(Value(SavedInterrupts{extra_->asks, extra_->answers.size()}))});
@@ -788,18 +809,17 @@ std::vector<PendingWrite> StepTask::Writes() const {
   for (const PendingSend& send : sends) {
     end.sends.push_back({nodes[send.node].name, send.arg, send.timeout});
   }
-  std::vector<PendingWrite> numbered;
-  run->AppendWrites(absl::MakeConstSpan(writes), id, &numbered);
-  numbered.push_back({id, "", static_cast<int32_t>(numbered.size()),
-                      std::string(kEndChannel), Save(Value(std::move(end)))});
-  for (PendingWrite& write : numbered) kept.push_back(std::move(write));
+  const int32_t count =
+      run->AppendWrites(absl::MakeConstSpan(writes), id, &kept);
+  kept.push_back(
+      {id, "", count, std::string(kEndChannel), Save(Value(std::move(end)))});
   return kept;
 }
 
 void StepTask::PublishStored() {
   if (!run->Wants(kUpdates)) return;
-  run->Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
-                                    /*cached=*/true});
+  Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
+                               /*cached=*/true});
 }
 
 // The attempt failed: another attempt, the error handler, or the task's end. A
@@ -812,7 +832,7 @@ bool StepTask::Fail(absl::Status failure) {
     extra_->asks.clear();
   }
   // Being drained, or asked to stop, is no failure to retry or to handle.
-  if (node->policies != nullptr && !handling_ && run->FailedByItself(failure)) {
+  if (node->policies != nullptr && !handling_ && FailedByItself(failure)) {
     if (Retry(failure)) return false;
     if (node->policies->error_handler != nullptr) {
       PublishEnd(failure);
@@ -823,8 +843,14 @@ bool StepTask::Fail(absl::Status failure) {
     }
   }
   std::string text = absl::StrFormat(
-      "%snode '%s' failed in step %d%s: %s",
-      handling_ ? "error handler of " : "", node->name, run->step(),
+      "%s '%s'%s failed in step %d%s: %s",
+      call != nullptr ? "function"
+                      : (handling_ ? "error handler of node" : "node"),
+      node->name,
+      call != nullptr
+          ? absl::StrFormat(", called by '%s',", call->parent->node->name)
+          : "",
+      run->step(),
       attempt() > 1 && !handling_
           ? absl::StrFormat(" after %d attempts", attempt())
           : "",
@@ -840,7 +866,7 @@ bool StepTask::Fail(absl::Status failure) {
     if (run->stores_writes()) run->StoreWrites(Writes());
   }
   PublishEnd(failure);
-  run->TaskFailed();
+  if (call == nullptr) run->TaskFailed();
   return true;
 }
 
@@ -854,7 +880,7 @@ bool StepTask::Retry(absl::Status& failure) {
     if (!*retried) continue;
     Extra& mine = extra();
     if (mine.attempt >= policy.max_attempts ||
-        run->stop_token().stop_requested()) {
+        outer_stop_token().stop_requested()) {
       return false;
     }
     // Drawn from the task, where runs are to repeat from a seed.
@@ -872,15 +898,16 @@ bool StepTask::Retry(absl::Status& failure) {
     const absl::Duration delay = RetryDelay(policy, mine.attempt++, draw);
     mine.last_failure = std::move(failure);
     mine.calls = 0;
+    mine.called_in_attempt = 0;
     mine.asked = 0;
     mine.completed.reset();
     mine.child = Ref<Run>();
     Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
-        run->executor(), [self = Ref<Run>::Share(run), task = index] {
+        run->executor(), [self = Ref<Run>::Share(run), task = this] {
           self->ResumeTask(task);
         }));
     mine.retry = wait;
-    wait->Arm(delay, run->stop_token());
+    wait->Arm(delay, outer_stop_token());
     return true;
   }
   return false;
@@ -894,12 +921,14 @@ void StepTask::Commit(bool cached) {
   ended = true;
   const bool shown = node != &run->graph().start && !has_parent_command;
   // First: it gives ids to messages, and the store keeps them.
-  if (shown && !cached && run->Wants(kMessages)) PublishMessages();
+  if (shown && !cached && call == nullptr && run->Wants(kMessages)) {
+    PublishMessages();
+  }
   if (run->stores_writes()) run->StoreWrites(Writes());
   if (!shown) return;
   if (run->Wants(kUpdates)) {
-    run->Publish(kUpdates,
-                 NodeUpdate{ShownName(), WritesAsValues(run->shown()), cached});
+    Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
+                                 cached, Returned()});
   }
   if (!cached) PublishEnd(absl::OkStatus());
 }
@@ -948,24 +977,43 @@ void StepTask::PublishMessage(std::string_view id, Value message,
                      .triggers = {},
                      .tags = std::move(tags)};
   if (!is_send()) chunk.triggers = node->triggers;
-  run->Publish(kMessages, std::move(chunk));
+  Publish(kMessages, std::move(chunk));
 }
 
 void StepTask::PublishEnd(const absl::Status& failure) {
   if (node == &run->graph().start || !run->Wants(kTasks | kDebug)) return;
-  run->Publish(
-      kTasks, TaskFinished{Id(), ShownName(), WritesAsValues(nullptr), failure},
+  Publish(
+      kTasks,
+      TaskFinished{
+          Id(), ShownName(), WritesAsValues(nullptr), failure, {}, Returned()},
       /*in_debug=*/true);
 }
 
 Values StepTask::WritesAsValues(const std::vector<bool>* which) const {
   Values values = run->MakeValues();
+  if (call != nullptr) return values;
   values.Reserve(writes.size());
   for (const Write& write : writes) {
     if (which != nullptr && !(*which)[write.channel]) continue;
     values.Add(write.channel, write.value);
   }
   return values;
+}
+
+// What a called function has returned; absent for all else.
+Value StepTask::Returned() const {
+  return call == nullptr || writes.empty() ? Value() : writes[0].value;
+}
+
+void StepTask::Publish(uint32_t mode, EventPayload payload, bool in_debug) {
+  run->Publish(mode, std::move(payload), in_debug,
+               call == nullptr ? nullptr : call->node);
+}
+
+bool StepTask::FailedByItself(const absl::Status& failure) const {
+  return run->FailedByItself(failure) &&
+         !(call != nullptr && failure.code() == absl::StatusCode::kCancelled &&
+           call->stop.stop_requested());
 }
 
 bool StepTask::reads(uint32_t channel) const {
@@ -1045,14 +1093,20 @@ std::stop_token StepTask::stop_token() const {
   if (clock_ != nullptr) {
     return clock_->stop.get_token();
   }
-  return run->stop_token();
+  return outer_stop_token();
+}
+
+std::stop_token StepTask::outer_stop_token() const {
+  return call == nullptr ? run->stop_token() : call->stop.get_token();
 }
 
 // Notes that this task is making progress, and so those around it are. False if
 // the attempt's time was up before.
 bool StepTask::Progress(bool by_heartbeat) {
   bool in_time = true;
-  for (StepTask* task = this; task != nullptr; task = task->run->parent()) {
+  for (StepTask* task = this; task != nullptr;
+       task = task->call != nullptr ? task->call->parent
+                                    : task->run->parent()) {
     if (task->clock_ == nullptr) continue;
     AttemptClock& clock = *task->clock_;
     const absl::Time now = run->executor().Now();
@@ -1069,7 +1123,7 @@ bool StepTask::Progress(bool by_heartbeat) {
 
 void StepTask::Emit(Value value) {
   if (!Progress(/*by_heartbeat=*/false) || !run->Wants(kCustom)) return;
-  run->Publish(kCustom, CustomValue{node->name, std::move(value)});
+  Publish(kCustom, CustomValue{node->name, std::move(value)});
 }
 
 void StepTask::EmitMessage(std::string id, Value piece,
@@ -1151,7 +1205,7 @@ void StepTask::BeginClock() {
   if (mine.attempt == 1) mine.first_attempt = now;
   if (!timed) return;
   clock_ = std::make_shared<AttemptClock>(now, run_timeout, idle_timeout);
-  mine.stop_link.emplace(run->stop_token(),
+  mine.stop_link.emplace(outer_stop_token(),
                          [clock = clock_] { clock->stop.request_stop(); });
   WatchClock(&run->executor(), clock_);
 }

@@ -13,11 +13,14 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 #include "weir/channels/values.h"
+#include "weir/checkpoint/checkpoint.h"
+#include "weir/runtime/event.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/timed_wait.h"
@@ -27,6 +30,7 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+struct CalledFunction;
 class Run;
 struct TaskWrites;
 
@@ -149,6 +153,17 @@ struct StepTask final : CompletionSink, RunListener {
     bool told_to_pause = false;
     std::vector<Interrupt> asks;
     std::string error;  // Of a task that has failed, for the store.
+    // The functions that the body has called, those of earlier attempts too,
+    // and how many this attempt has.
+    std::vector<std::shared_ptr<CalledFunction>> called;
+    int called_in_attempt = 0;
+    // Those that have not ended, and one for the body that has called some.
+    // acq_rel: whoever brings it to zero goes on with the task, and sees what
+    // the others did.
+    std::atomic<int> open_calls{0};
+    // Of blocks that have run once, by their ids.
+    std::vector<std::pair<std::string, Value>> once;
+    Value returned;  // Of a function that was called.
   };
 
   StepTask();
@@ -199,6 +214,25 @@ struct StepTask final : CompletionSink, RunListener {
   std::vector<PendingWrite> Writes() const;
   // Shows what the task did before this run.
   void PublishStored();
+  // Calls, in call.cc.
+  std::shared_ptr<CalledFunction> CallFunction(std::string_view name,
+                                               NodeBody body, Value argument,
+                                               CallOptions options);
+  absl::StatusOr<Value> RunOnce(
+      std::string_view name, OnceMode mode, const ValueType* wanted,
+      absl::FunctionRef<absl::StatusOr<Value>()> block);
+  // A function that the body has called has ended.
+  void CallEnded();
+  // It waits for answers.
+  void NoteCallInterrupt(CalledFunction& asks);
+  std::optional<Command> TakeCalledCommand();
+  bool succeeded() const { return ended && !interrupted && status.ok(); }
+  // What a store keeps of the body's calls and blocks, of a task that has not
+  // ended well. In exit durability: otherwise the store has it.
+  std::vector<PendingWrite> WritesWithin() const;
+  // Makes this the task of a called function.
+  void PlanCall(CalledFunction* of, Value argument);
+
   // For results that come from elsewhere than the body.
   absl::Status TakeResult(NodeResult& result) { return Take(result); }
   // And with what follows from them: the node's routers.
@@ -227,9 +261,11 @@ struct StepTask final : CompletionSink, RunListener {
   // The task's own memory of a superstep, in the order of use.
   Run* run = nullptr;
   const CompiledNode* node = nullptr;
-  uint32_t index = 0;       // Place in the superstep, in merge order.
-  int32_t send_index = -1;  // Which Send; -1 for a triggered node.
-  Value send_input;
+  uint32_t index = 0;              // Place in the superstep, in merge order.
+  CalledFunction* call = nullptr;  // Of the task of a called function.
+  // Which Send, or which call; -1 for a triggered node.
+  int32_t send_index = -1;
+  Value send_input;  // Or the call's argument.
   NodeContext context;
 
   absl::InlinedVector<Write, 2> writes;  // Channels are this graph's.
@@ -262,6 +298,12 @@ struct StepTask final : CompletionSink, RunListener {
   absl::StatusOr<Value> StateOf(Update update);
   absl::Status RunBranches();
   absl::Status TakeRoute(const CompiledBranch& branch, Route& route);
+  bool CallsHaveEnded(NodeResult& result);
+  bool NoteUnheardInterrupts();
+  bool FailedByItself(const absl::Status& failure) const;
+  std::stop_token outer_stop_token() const;
+  // As Run::Publish().
+  void Publish(uint32_t mode, EventPayload payload, bool in_debug = false);
   bool Pause();
   bool Fail(absl::Status failure);
   bool Retry(absl::Status& failure);
@@ -274,6 +316,7 @@ struct StepTask final : CompletionSink, RunListener {
   void PublishEnd(const absl::Status& failure);
   // The writes to the channels that are in `which`, or to all.
   Values WritesAsValues(const std::vector<bool>* which) const;
+  Value Returned() const;
 
   const absl::Duration* RunTimeout() const;
   void BeginClock();
@@ -282,6 +325,7 @@ struct StepTask final : CompletionSink, RunListener {
   void PutInCache();
 
   friend class weir::NodeContext;
+  friend struct CalledFunction;
   friend struct RouterView;
 
   std::unique_ptr<Extra> extra_;

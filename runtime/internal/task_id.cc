@@ -2,9 +2,11 @@
 
 #include <xxhash.h>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include <cstdint>
+#include <string>
+#include <string_view>
 
+#include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/run_loop.h"
 
 namespace weir {
@@ -12,38 +14,83 @@ inline namespace v0 {
 namespace internal {
 namespace {
 
-std::string HashHex(const std::string& text) {
-  const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
-  return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
-}
+// What ids are made of, one part after the other. A text is followed by a NUL,
+// which no name holds, and a number has eight bytes, so that other parts never
+// give the same bytes.
+class IdText {
+ public:
+  IdText() { bytes_.reserve(256); }
 
-// Names and ids hold no NUL, so that one text stands for one set of parts.
-constexpr absl::string_view kSeparator("\0", 1);
+  IdText& Add(std::string_view text) {
+    bytes_.append(text).push_back('\0');
+    return *this;
+  }
+  IdText& Add(uint64_t number) {
+    char bytes[sizeof(number)];
+    for (char& byte : bytes) {
+      byte = static_cast<char>(number);
+      number >>= 8;
+    }
+    bytes_.append(bytes, sizeof(bytes));
+    return *this;
+  }
 
-std::string RunAndNamespace(const Run& run) {
+  // 32 hex digits.
+  std::string Hash() const {
+    const XXH128_hash_t hash = XXH3_128bits(bytes_.data(), bytes_.size());
+    std::string hex(32, '0');
+    constexpr char kDigits[] = "0123456789abcdef";
+    uint64_t halves[] = {hash.high64, hash.low64};
+    for (size_t i = 0; i < 2; ++i) {
+      for (size_t digit = 16; digit-- > 0; halves[i] >>= 4) {
+        hex[16 * i + digit] = kDigits[halves[i] & 15];
+      }
+    }
+    return hex;
+  }
+
+ private:
+  std::string bytes_;
+};
+
+void AddRunAndNamespace(const Run& run, IdText& text) {
   if (run.saved()) {
-    return absl::StrCat(run.checkpoint().ToString(), kSeparator, run.ns());
+    const CheckpointId& at = run.checkpoint();
+    text.Add(at.sequence).Add(at.random).Add(run.ns());
+    return;
   }
-  std::string text = run.env().options.run_id;
+  text.Add(run.env().options.run_id);
   for (const NamespaceLevel& level : run.Namespace()) {
-    absl::StrAppend(&text, kSeparator, level.node, kSeparator, level.task_id,
-                    kSeparator, level.call);
+    text.Add(level.node).Add(level.task_id);
+    text.Add(static_cast<uint64_t>(level.call));
   }
-  return text;
 }
 
 }  // namespace
 
 std::string TaskId(const Run& run, const StepTask& task) {
-  return HashHex(absl::StrCat(RunAndNamespace(run), kSeparator, run.step(),
-                              kSeparator, task.node->name, kSeparator,
-                              task.is_send() ? "push" : "pull", kSeparator,
-                              task.send_index));
+  IdText text;
+  if (task.call != nullptr) {
+    return text.Add(task.call->parent->Id())
+        .Add("call")
+        .Add(static_cast<uint64_t>(task.call->index))
+        .Add(task.node->name)
+        .Hash();
+  }
+  AddRunAndNamespace(run, text);
+  return text.Add(static_cast<uint64_t>(run.step()))
+      .Add(task.node->name)
+      .Add(task.is_send() ? "push" : "pull")
+      .Add(static_cast<uint64_t>(task.send_index))
+      .Hash();
+}
+
+std::string OnceId(const StepTask& task, std::string_view name) {
+  return IdText().Add(task.Id()).Add("once").Add(name).Hash();
 }
 
 std::string TaskInterruptId(const Run& run, const StepTask& task) {
-  return HashHex(absl::StrCat("interrupt", kSeparator, RunAndNamespace(run),
-                              kSeparator, TaskId(run, task)));
+  return IdText().Add("interrupt").Add(TaskId(run, task)).Hash();
 }
 
 }  // namespace internal

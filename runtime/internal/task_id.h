@@ -20,6 +20,9 @@ struct StepTask;
 // Send, its index. Planning the same superstep again gives the same id.
 std::string TaskId(const Run& run, const StepTask& task);
 
+// Of a block that runs once in a task.
+std::string OnceId(const StepTask& task, std::string_view name);
+
 // Of what a task asks: the same however often it asks.
 std::string TaskInterruptId(const Run& run, const StepTask& task);
 

@@ -25,23 +25,24 @@ CheckpointId ThreadSession::NewId() {
   return id;
 }
 
-void ThreadSession::Put(NewCheckpoint checkpoint,
-                        absl::AnyInvocable<void()> then) {
+void ThreadSession::Put(NewCheckpoint checkpoint, StoreListener* listener) {
   under_way_.fetch_add(1, std::memory_order_relaxed);
-  store_->Put(fence_, std::move(checkpoint),
-              [this, then = std::move(then)](absl::Status status) mutable {
-                if (!status.ok()) NoteFailure(status);
-                if (then) then();
-                Ended();
-              });
+  store_->Put(fence_, std::move(checkpoint), WhenDone(listener));
 }
 
-void ThreadSession::PutWrites(NewWrites writes) {
+void ThreadSession::PutWrites(NewWrites writes, StoreListener* listener) {
   under_way_.fetch_add(1, std::memory_order_relaxed);
-  store_->PutWrites(fence_, std::move(writes), [this](absl::Status status) {
+  store_->PutWrites(fence_, std::move(writes), WhenDone(listener));
+}
+
+// A run that waits for the store, or has ended but for it, is kept until
+// Ended() says so.
+Checkpointer::StatusDone ThreadSession::WhenDone(StoreListener* listener) {
+  return [this, listener](const absl::Status& status) {
     if (!status.ok()) NoteFailure(status);
+    if (listener != nullptr) listener->Stored();
     Ended();
-  });
+  };
 }
 
 absl::Status ThreadSession::error() const {

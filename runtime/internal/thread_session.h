@@ -18,6 +18,15 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+// Is told, once, that a call of a store has ended.
+class StoreListener {
+ public:
+  virtual void Stored() noexcept = 0;
+
+ protected:
+  ~StoreListener() = default;
+};
+
 // ThreadSession: a run's hold on its thread in a store: the fence, the thread's
 // counters, and the calls under way. The runs of the graphs inside share it.
 //
@@ -39,10 +48,11 @@ class ThreadSession {
     return version_.fetch_add(1, std::memory_order_relaxed) + 1;
   }
 
-  // Stores in the order called. `then` is called when it is done, however it
-  // ended; see error().
-  void Put(NewCheckpoint checkpoint, absl::AnyInvocable<void()> then = {});
-  void PutWrites(NewWrites writes);
+  // Stores in the order called. `listener`, if any, is told when it is done,
+  // however it ended; see error(). (A pointer, so that what the store is given
+  // to call takes no memory.)
+  void Put(NewCheckpoint checkpoint, StoreListener* listener = nullptr);
+  void PutWrites(NewWrites writes, StoreListener* listener = nullptr);
 
   // The first failure of a call.
   absl::Status error() const;
@@ -52,6 +62,7 @@ class ThreadSession {
   bool WhenStored(absl::AnyInvocable<void()> then);
 
  private:
+  Checkpointer::StatusDone WhenDone(StoreListener* listener);
   void NoteFailure(const absl::Status& status);
   void Ended();
 
