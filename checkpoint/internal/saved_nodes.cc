@@ -1,6 +1,7 @@
 #include "weir/checkpoint/internal/saved_nodes.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace weir {
 inline namespace v0 {
@@ -9,6 +10,8 @@ namespace {
 
 // Spares lines of few channels most of the merging.
 constexpr uint32_t kSlack = 8;
+
+constexpr size_t kFewPieces = 16;  // As many are sorted one by one.
 
 const std::string& NameOf(const Ref<Piece>& piece) {
   return piece->channel.channel;
@@ -32,7 +35,15 @@ void Settle(Pieces& pieces, bool all) {
   };
   if (std::adjacent_find(pieces.begin(), pieces.end(), unordered) !=
       pieces.end()) {
-    std::stable_sort(pieces.begin(), pieces.end(), Earlier);
+    if (pieces.size() <= kFewPieces) {
+      // std::stable_sort() takes memory.
+      for (auto at = pieces.begin(); at != pieces.end(); ++at) {
+        std::rotate(std::upper_bound(pieces.begin(), at, *at, Earlier), at,
+                    std::next(at));
+      }
+    } else {
+      std::stable_sort(pieces.begin(), pieces.end(), Earlier);
+    }
     const auto same = [](const Ref<Piece>& a, const Ref<Piece>& b) {
       return NameOf(a) == NameOf(b);
     };
@@ -98,10 +109,10 @@ Checkpoint MakeCheckpoint(const Node& node) {
 
 Ref<Node> MakeNode(NodeHeader header, Pieces pieces, Ref<Node> base) {
   Settle(pieces, /*all=*/!base);
-  if (base && !base->before && Cover(pieces, base->pieces)) {
-    EraseRemoved(pieces);
-    base = {};
-  }
+  // Nothing is left to see of a base that is covered; most often one step's
+  // channels are those of the step before.
+  while (base && Cover(pieces, base->pieces)) base = base->before;
+  if (!base) EraseRemoved(pieces);
   Ref<Node> node(new Node{.header = std::move(header)});
   if (base) {
     node->whole = base->whole;

@@ -18,10 +18,11 @@
 // Checkpoints as MemoryCheckpointer keeps them: each shares with others what it
 // has in common with them.
 //
-// When the differences along a line of bases outnumber the channels at its
-// beginning, or one changes them all, the next Node has all channels and no
-// base. So a new Node costs what it carries, over some of them, and to read one
-// passes about twice as many Pieces as there are channels.
+// A Node has no base of which it changes every channel that the base changes:
+// it goes on to the base's own. When the differences along a line of bases
+// outnumber the channels at its beginning, the next Node has all channels and
+// no base. So a new Node costs what it carries, over some of them, and to read
+// one passes about twice as many Pieces as there are channels.
 //
 // Threads: Nodes and Pieces do not change once they are stored, and may be read
 //          and let go anywhere.
