@@ -110,6 +110,7 @@ inline constexpr int32_t kErrorWrite = -1;
 inline constexpr int32_t kScheduledWrite = -2;
 inline constexpr int32_t kInterruptWrite = -3;
 inline constexpr int32_t kResumeWrite = -4;
+inline constexpr int32_t kFailureWrite = -5;
 
 // PendingWrite: something a task of the superstep after a checkpoint has done,
 // kept until the superstep's own checkpoint.

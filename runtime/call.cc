@@ -51,7 +51,9 @@ absl::Status CheckCallOptions(std::string_view name,
 }
 
 PendingWrite OnceWrite(const std::string& id, Value value) {
-  return {id, "", 0, std::string(kReturnChannel), Save(std::move(value))};
+  auto record = std::make_shared<SavedTask>();
+  record->writes.push_back(Write(std::move(value), kReturnValue, 0, false));
+  return {id, "", 0, std::string(kTaskChannel), SaveTask(std::move(record))};
 }
 
 absl::Status OutsideABody(std::string_view what, std::string_view name) {
@@ -242,7 +244,7 @@ absl::StatusOr<Value> StepTask::RunOnce(
       absl::StrFormat("block '%s' of node '%s'", std::string(name), node->name);
   const std::string id = OnceId(*this, name);
   auto recorded = [&](const Value& value) -> absl::StatusOr<Value> {
-    if (const auto* failure = value.As<OnceFailure>()) {
+    if (const auto* failure = value.As<SavedFailure>()) {
       return absl::Status(failure->code, failure->message);
     }
     return OfType(value, wanted, what);
@@ -281,9 +283,9 @@ absl::StatusOr<Value> StepTask::RunOnce(
     result = CurrentException();
   }
   if (!result.ok() && mode == OnceMode::kAtLeastOnce) return result;
-  Value kept = result.ok()
-                   ? *result
-                   : Value(OnceFailure{result.status().code(),
+  Value kept =
+      result.ok() ? *result
+                  : Value(SavedFailure{result.status().code(),
                                        std::string(result.status().message())});
   if (run->stores_writes()) run->StoreWrites({OnceWrite(id, kept)});
   mine.once.emplace_back(id, std::move(kept));

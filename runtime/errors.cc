@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
 
-constexpr std::array<std::string_view, 16> kNames = {"",
+constexpr std::array<std::string_view, 17> kNames = {"",
                                                      "NodeError",
                                                      "InvalidUpdateError",
                                                      "InvalidBranchError",
@@ -31,6 +31,7 @@ constexpr std::array<std::string_view, 16> kNames = {"",
                                                      "RunCancelled",
                                                      "Interrupt",
                                                      "NoCheckpointerError",
+                                                     "InvalidNamespaceError",
                                                      "UnknownOutcome"};
 
 }  // namespace

@@ -18,22 +18,23 @@ inline namespace v0 {
 //
 // Source: the names are those of LangGraph's errors.
 enum class ErrorKind {
-  kNone,            // OK, or a Status that is not weir's.
-  kNodeError,       // A node failed; the code is the node's own, or Unknown.
-  kInvalidUpdate,   // InvalidArgument: a write or a node result is refused.
-  kInvalidBranch,   // InvalidArgument: a router's answer leads nowhere.
-  kReducerError,    // A reducer failed or threw; its code, or Unknown.
-  kInvalidGraph,    // InvalidArgument: the graph does not compile.
-  kEmptyInput,      // InvalidArgument: nothing to run.
-  kGraphRecursion,  // ResourceExhausted: the recursion limit is reached.
-  kGraphDrained,    // Cancelled: stopped at a barrier as asked.
-  kParentCommand,   // FailedPrecondition: a command for a parent at the root.
-  kNodeTimeout,     // DeadlineExceeded: one attempt of a node took too long.
-  kStepTimeout,     // DeadlineExceeded: one superstep took too long.
-  kCancelled,       // Cancelled: the run was stopped from outside.
-  kInterrupt,       // Cancelled: a node asks and has no answer; return it.
-  kNoCheckpointer,  // FailedPrecondition: there is no checkpointer to ask.
-  kUnknownOutcome,  // Aborted: a block that runs once may have run.
+  kNone,              // OK, or a Status that is not weir's.
+  kNodeError,         // A node failed; the code is the node's own, or Unknown.
+  kInvalidUpdate,     // InvalidArgument: a write or a node result is refused.
+  kInvalidBranch,     // InvalidArgument: a router's answer leads nowhere.
+  kReducerError,      // A reducer failed or threw; its code, or Unknown.
+  kInvalidGraph,      // InvalidArgument: the graph does not compile.
+  kEmptyInput,        // InvalidArgument: nothing to run.
+  kGraphRecursion,    // ResourceExhausted: the recursion limit is reached.
+  kGraphDrained,      // Cancelled: stopped at a barrier as asked.
+  kParentCommand,     // FailedPrecondition: a command for a parent at the root.
+  kNodeTimeout,       // DeadlineExceeded: one attempt of a node took too long.
+  kStepTimeout,       // DeadlineExceeded: one superstep took too long.
+  kCancelled,         // Cancelled: the run was stopped from outside.
+  kInterrupt,         // Cancelled: a node asks and has no answer; return it.
+  kNoCheckpointer,    // FailedPrecondition: there is no checkpointer to ask.
+  kInvalidNamespace,  // InvalidArgument: a store takes no such namespace.
+  kUnknownOutcome,    // Aborted: a block that runs once may have run.
 };
 
 // "NodeError", "InvalidUpdateError", ... ; "" for kNone.

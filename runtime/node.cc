@@ -80,6 +80,7 @@ bool NodeContext::is_last_step() const { return remaining_steps() == 1; }
 const Value& NodeContext::context_value() const {
   return task_->run->env().options.context;
 }
+Store* NodeContext::store() const { return task_->run->env().options.store; }
 const NodeFailure* NodeContext::failure() const { return task_->failure(); }
 
 Completion::~Completion() {

@@ -160,6 +160,9 @@ class WEIR_EXPORT NodeContext {
   }
   const Value& context_value() const;
 
+  // What RunOptions::store holds, or null. See weir/runtime/store.h.
+  Store* store() const;
+
   // In an error handler, the failure to handle; else null.
   const NodeFailure* failure() const;
 

@@ -28,6 +28,8 @@
 namespace weir {
 inline namespace v0 {
 
+class Store;  // In weir/runtime/store.h.
+
 // When a thread's checkpoints are stored.
 enum class Durability {
   kSync,   // Each before the next superstep begins.
@@ -133,6 +135,9 @@ struct RunOptions {
   Executor* executor = nullptr;
   // Null: none. Otherwise it must outlive the run.
   RunControl* control = nullptr;
+  // What nodes get from NodeContext::store(), those of graphs inside as well.
+  // Null: none. Otherwise it must outlive the run.
+  Store* store = nullptr;
   // What nodes get from NodeContext::context<T>().
   Value context{};
   // Names the run in task ids; by default a fresh one for runs that publish

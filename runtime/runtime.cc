@@ -11,6 +11,7 @@
 #include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/internal/new_id.h"
 #include "weir/runtime/internal/run_stream.h"
+#include "weir/runtime/memory_store.h"
 
 namespace weir {
 inline namespace v0 {
@@ -21,6 +22,8 @@ struct Runtime::Rep {
   Executor* executor = nullptr;
   std::unique_ptr<Checkpointer> owned_checkpointer;
   Checkpointer* checkpointer = nullptr;
+  std::unique_ptr<Store> owned_store;
+  Store* store = nullptr;
   std::function<std::string()> new_id;
 
   absl::Mutex mutex;
@@ -38,6 +41,12 @@ Runtime::Runtime(RuntimeOptions options) : rep_(std::make_unique<Rep>()) {
   if (rep_->checkpointer == nullptr) {
     rep_->owned_checkpointer = std::make_unique<MemoryCheckpointer>();
     rep_->checkpointer = rep_->owned_checkpointer.get();
+  }
+  rep_->store = options.store;
+  if (rep_->store == nullptr) {
+    rep_->owned_store = std::make_unique<MemoryStore>(MemoryStoreOptions{
+        .now = [executor = rep_->executor] { return executor->Now(); }});
+    rep_->store = rep_->owned_store.get();
   }
   rep_->new_id = std::move(options.new_id);
   if (!rep_->new_id) {
@@ -65,6 +74,8 @@ ThreadId Runtime::CreateThread() {
   return id;
 }
 
+Store& Runtime::store() { return *rep_->store; }
+
 absl::StatusOr<Graph> Runtime::Find(const ThreadId& thread,
                                     std::string_view name) {
   absl::MutexLock lock(&rep_->mutex);
@@ -87,6 +98,7 @@ absl::StatusOr<RunStream> Runtime::Stream(const ThreadId& thread,
   if (!graph.ok()) return graph.status();
   options.executor = rep_->executor;
   options.checkpointer = rep_->checkpointer;
+  if (options.store == nullptr) options.store = rep_->store;
   options.thread_id = thread;
   options.run_id = rep_->new_id();
   auto stream = std::make_unique<RunStream::Rep>(graph->shared(),

@@ -28,6 +28,10 @@ struct RuntimeOptions {
   // Where threads are kept. Null: in a MemoryCheckpointer of the Runtime's own.
   // Otherwise it must outlive the Runtime.
   Checkpointer* checkpointer = nullptr;
+  // What nodes remember from one thread to the next. Null: a MemoryStore of the
+  // Runtime's own, on the executor's time. Otherwise it must outlive the
+  // Runtime.
+  Store* store = nullptr;
   // Makes the ids of threads and runs; by default UUIDs of version 7. Must be
   // safe to call from several threads at once.
   std::function<std::string()> new_id{};
@@ -55,11 +59,15 @@ class WEIR_EXPORT Runtime {
   // run's metadata first, then those of options.modes. The thread goes on from
   // where its last run left it; see Input for how. Runs of one thread follow
   // one another: one that is still under way ends Aborted. The Runtime sets the
-  // options' executor, checkpointer, thread_id and run_id.
+  // options' executor, checkpointer, thread_id and run_id, and their store if
+  // they have none.
   [[nodiscard]] absl::StatusOr<RunStream> Stream(const ThreadId& thread,
                                                  std::string_view name,
                                                  Input input,
                                                  RunOptions options = {});
+
+  // The store that runs get whose options have none.
+  Store& store();
 
   // The state of a thread as the graph `name` reads it, its checkpoints, and a
   // change to it, as Graph::GetState(), GetHistory() and UpdateState() of a

@@ -58,6 +58,19 @@ class NoExecutor final : public Executor {
   InlineExecutor clock_;
 };
 
+bool IsInput(const std::vector<StateUpdate>& updates) {
+  return updates.size() == 1 && updates.front().as_node == kInputUpdate;
+}
+
+// Whether a superstep of updates leaves the checkpoint's state and what comes
+// next as they are.
+bool Copies(const std::vector<StateUpdate>& updates) {
+  if (updates.size() != 1) return false;
+  const StateUpdate& update = updates.front();
+  return update.as_node == kCopyUpdate ||
+         (update.as_node.empty() && !update.values.has_value());
+}
+
 absl::Status InvalidUpdate(const std::string& message) {
   return MakeError(ErrorKind::kInvalidUpdate,
                    absl::StatusCode::kInvalidArgument, message);
@@ -101,8 +114,17 @@ class Access {
         });
   }
 
-  absl::StatusOr<Ref<Run>> Restore(std::optional<CheckpointTuple> tuple,
-                                   bool with_finished) {
+  // A run that is brought to a checkpoint, and has planned what comes next.
+  absl::StatusOr<Ref<Run>> Plan(std::optional<CheckpointTuple> tuple,
+                                bool with_finished) {
+    const bool empty = !tuple.has_value();
+    absl::StatusOr<Ref<Run>> run = Restore(std::move(tuple));
+    if (!run.ok() || empty) return run;
+    if (absl::Status s = (*run)->PlanRestored(with_finished); !s.ok()) return s;
+    return run;
+  }
+
+  absl::StatusOr<Ref<Run>> Restore(std::optional<CheckpointTuple> tuple) {
     RunOptions options;
     options.thread_id = thread_;
     options.checkpointer = options_.checkpointer;
@@ -111,13 +133,12 @@ class Access {
     run->SetNamespace(ns_);
     if (!tuple.has_value()) return run;
     if (absl::Status s = run->Restore(*std::move(tuple)); !s.ok()) return s;
-    if (absl::Status s = run->PlanRestored(with_finished); !s.ok()) return s;
     return run;
   }
 
   absl::StatusOr<StateSnapshot> Snapshot(std::optional<CheckpointTuple> tuple) {
     absl::StatusOr<Ref<Run>> run =
-        Restore(std::move(tuple), /*with_finished=*/!id_.has_value());
+        Plan(std::move(tuple), /*with_finished=*/!id_.has_value());
     if (!run.ok()) return run.status();
     StateSnapshot state = (*run)->Snapshot(/*as_history=*/id_.has_value());
     if (options_.at.has_value()) {
@@ -199,9 +220,7 @@ absl::Status Access::Update(Run& run, std::vector<StateUpdate>& updates) {
     }
   }
   StateUpdate& first = updates.front();
-  const bool copies = first.as_node == kCopyUpdate ||
-                      (first.as_node.empty() && !first.values.has_value());
-  if (copies) {
+  if (Copies(updates)) {
     const bool beside = first.as_node == kCopyUpdate;
     run.SaveUpdate(beside ? "fork" : "update", beside);
     return absl::OkStatus();
@@ -217,12 +236,22 @@ absl::Status Access::Update(Run& run, std::vector<StateUpdate>& updates) {
     run.SaveUpdate("update", false);
     return absl::OkStatus();
   }
+  if (IsInput(updates)) {
+    if (!first.values.has_value()) {
+      return InvalidUpdate(absl::StrFormat(
+          "an update as '%s' is new input; give it values, which may be empty",
+          std::string(kInputUpdate)));
+    }
+    if (absl::Status s = run.TakeInput(*std::move(first.values)); !s.ok()) {
+      return s;
+    }
+    run.SaveUpdate("input", false);
+    return absl::OkStatus();
+  }
   std::vector<Run::NodeUpdateOf> as;
-  const bool as_input = first.as_node == kInputUpdate;
   for (StateUpdate& update : updates) {
-    const CompiledNode* node = update.as_node.empty() ? run.LastNode()
-                               : as_input             ? run.FindNode(kStart)
-                                          : run.FindNode(update.as_node);
+    const CompiledNode* node =
+        update.as_node.empty() ? run.LastNode() : run.FindNode(update.as_node);
     if (node == nullptr && update.as_node.empty()) {
       return InvalidUpdate(
           "several nodes ran last, so that the update must name its node; set "
@@ -240,7 +269,7 @@ absl::Status Access::Update(Run& run, std::vector<StateUpdate>& updates) {
                   std::move(update.task_id)});
   }
   if (absl::Status s = run.UpdateAs(std::move(as)); !s.ok()) return s;
-  run.SaveUpdate(as_input ? "input" : "update", false);
+  run.SaveUpdate("update", false);
   return absl::OkStatus();
 }
 
@@ -310,7 +339,9 @@ absl::StatusOr<CheckpointRef> Graph::UpdateState(
     absl::StatusOr<std::optional<CheckpointTuple>> tuple = access.Get();
     if (!tuple.ok()) return tuple.status();
     absl::StatusOr<Ref<Run>> run =
-        access.Restore(*std::move(tuple), /*with_finished=*/false);
+        Copies(superstep) || IsInput(superstep)
+            ? access.Restore(*std::move(tuple))
+            : access.Plan(*std::move(tuple), /*with_finished=*/false);
     if (!run.ok()) return run.status();
     access.env().session->Opened(*lease);
     if (absl::Status s = access.Update(**run, superstep); !s.ok()) return s;
@@ -320,6 +351,7 @@ absl::StatusOr<CheckpointRef> Graph::UpdateState(
     }
     if (absl::Status s = access.env().session->error(); !s.ok()) return s;
     ref = {access.thread(), access.ns(), (*run)->checkpoint(), {}};
+    if (options.at.has_value()) ref.around = options.at->around;
     lease->last_sequence = ref.id.sequence;
     ++lease->last_version;
     access.set_id(ref.id);

@@ -207,6 +207,7 @@ void Compiler::AddChannels(const std::vector<BuiltChannel>& channels) {
     graph_->channels.push_back({channel.name, channel.kind});
     graph_->in_state.push_back(!channel.is_private);
     graph_->has_private |= channel.is_private;
+    graph_->has_unsaved |= channel.kind != nullptr && !channel.kind->is_saved();
   }
   graph_->names = std::move(names);
 }

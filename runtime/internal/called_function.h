@@ -65,13 +65,6 @@ struct CalledFunction : std::enable_shared_from_this<CalledFunction> {
   absl::Notification done;  // Notified only for a worker that is held.
 };
 
-// What a run keeps of a block that has run once. As a saved value, too, of a
-// block that failed and may not run again.
-struct OnceFailure {
-  absl::StatusCode code;
-  std::string message;
-};
-
 // `value`, if it is of the type wanted (null: any).
 absl::StatusOr<Value> OfType(Value value, const ValueType* wanted,
                              const std::string& what);

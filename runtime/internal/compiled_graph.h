@@ -106,6 +106,7 @@ struct CompiledGraph {
   std::vector<bool> in_input;
   std::vector<bool> in_output;
   bool has_private = false;     // Whether in_state misses some channel.
+  bool has_unsaved = false;     // Whether some channel is not saved.
   uint32_t quiet_channels = 0;  // That a quiet superstep clears.
   absl::flat_hash_map<std::string, uint32_t> channel_index;
 

@@ -54,11 +54,41 @@ std::string WithoutTasks(const std::string& ns) {
   return absl::StrJoin(levels, "|");
 }
 
-SavedSend ToSaved(const CompiledGraph& graph, const PendingSend& send) {
-  return {graph.nodes[send.node].name, send.arg, send.timeout};
+}  // namespace
+
+// What a store keeps of a Send: channels that are not saved are not in it.
+SavedSend Run::ToSaved(const PendingSend& send) const {
+  SavedSend saved{graph_->nodes[send.node].name, send.arg, send.timeout};
+  if (!graph_->has_unsaved) return saved;
+  bool any = false;
+  Values rest = MakeValues();
+  send.arg.ForEachField([&](std::string_view name, Value value) {
+    const std::optional<uint32_t> channel = graph_->FindChannel(name);
+    if (channel.has_value() && !graph_->channels[*channel].kind->is_saved()) {
+      any = true;
+    } else {
+      rest.Add(name, std::move(value));
+    }
+  });
+  if (any) saved.arg = Value(std::move(rest));
+  return saved;
 }
 
-}  // namespace
+std::shared_ptr<SavedTask> Run::ToSaved(
+    absl::Span<const Write> writes, absl::Span<const uint32_t> gotos,
+    absl::Span<const PendingSend> sends) const {
+  auto record = std::make_shared<SavedTask>();
+  record->names = graph_->names;
+  for (const Write& write : writes) {
+    if (write.channel == kReturnValue ||
+        graph_->channels[write.channel].kind->is_saved()) {
+      record->writes.push_back(write);
+    }
+  }
+  for (uint32_t node : gotos) record->gotos.push_back(graph_->nodes[node].name);
+  for (const PendingSend& send : sends) record->sends.push_back(ToSaved(send));
+  return record;
+}
 
 std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor) {
   auto env = std::make_shared<RunEnv>();
@@ -197,6 +227,23 @@ void Run::OpenThread(Input input) {
       });
 }
 
+// Whether `from` names a checkpoint of this graph, which is inside another. Its
+// tasks have new ids where the graph around it has been gone back in.
+bool Run::GoesTo(const CheckpointRef& from, CheckpointKey* key) const {
+  const std::string here = WithoutTasks(line_->ns);
+  auto goes_to = [&here, key](const std::string& ns, const CheckpointId& id) {
+    if (WithoutTasks(ns) != here) return false;
+    key->ns = ns;
+    if (id.has_value()) key->id = id;
+    return true;
+  };
+  return goes_to(from.ns, from.id) ||
+         std::any_of(from.around.begin(), from.around.end(),
+                     [&goes_to](const auto& at) {
+                       return goes_to(at.first, at.second);
+                     });
+}
+
 void Run::LoadLine(Input input) {
   ThreadSession& session = *env_->session;
   CheckpointKey key{session.thread(), line_->ns, std::nullopt};
@@ -212,22 +259,17 @@ void Run::LoadLine(Input input) {
     }
     line_->travelling = key.id.has_value() && !input.is_resume();
   } else if (parent_->run->line_->travelling) {
-    line_->travelling = true;
-    if (from->ns.empty() || WithoutTasks(from->ns) != WithoutTasks(line_->ns)) {
+    line_->travelling = GoesTo(*from, &key);
+    if (!line_->travelling) {
       // What was here is of another future.
       if (graph_->memory == Memory::kOfTask) {
-        line_->travelling = false;
         Loaded(std::optional<CheckpointTuple>(), std::move(input));
         return;
       }
       before = parent_->run->line_->travelled_from;
-    } else {
-      key.ns = from->ns;
-      if (from->id.has_value()) key.id = from->id;
     }
   }
   if (before.has_value()) {
-    line_->travelling = false;
     CheckpointQuery query;
     query.thread = key.thread;
     query.ns = key.ns;
@@ -275,7 +317,7 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
   if (tuple.has_value()) {
     found_step = tuple->checkpoint.metadata.step;
     if (parent_ != nullptr) {
-      resuming = parent_->resumes();
+      resuming = parent_->resumes() || line_->travelling;
     } else {
       const std::string& run_id = env_->options.run_id;
       resuming =
@@ -340,22 +382,28 @@ absl::Status Run::Resume(Input input) {
     task.Plan(this, &graph_->start, 0);
     NodeResult result(std::move(input.command()));
     if (absl::Status s = task.TakeResult(result); !s.ok()) return s;
-    if (!null.end.has_value()) null.end.emplace();
-    for (Write& write : task.writes) null.writes.push_back(std::move(write));
-    for (uint32_t node : task.gotos) {
-      null.end->gotos.push_back(graph_->nodes[node].name);
+    const std::shared_ptr<const SavedTask> record =
+        ToSaved(absl::MakeConstSpan(task.writes),
+                absl::MakeConstSpan(task.gotos), task.sends);
+    if (stores_writes()) {
+      StoreWrites({{std::string(kNullTask), "", null.records,
+                    std::string(kTaskChannel), SaveTask(record)}});
     }
-    for (const PendingSend& send : task.sends) {
-      null.end->sends.push_back(ToSaved(*graph_, send));
+    AddRecord(*record, &null);
+    // What is not saved is written all the same.
+    for (const Write& write : task.writes) {
+      if (!graph_->channels[write.channel].kind->is_saved()) {
+        null.writes.push_back(write);
+      }
     }
   }
   if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
-  if (input.is_command() && stores_writes()) StoreNullTask(null);
 
   if (line_->travelling) {
     line_->found.clear();
-    if (line_->metadata.source != "fork" &&
-        line_->metadata.source != "update") {
+    // What is of another place in the thread is to be stored here, too.
+    if (!line_->stored.has_value() || (line_->metadata.source != "fork" &&
+                                       line_->metadata.source != "update")) {
       line_->begins_with = "fork";
       ++step_;
     }
@@ -395,12 +443,11 @@ absl::Status Run::ApplyNullTask(TaskWrites& null) {
     }
   }
   channels_.EndWrites();
-  if (!null.end.has_value()) return absl::OkStatus();
-  for (const std::string& name : null.end->gotos) {
+  for (const std::string& name : null.gotos) {
     const uint32_t node = graph_->Resolve(NodeRef(name));
     if (node < graph_->nodes.size()) triggers_.Fire(node);
   }
-  for (const SavedSend& send : null.end->sends) {
+  for (const SavedSend& send : null.sends) {
     const uint32_t node = graph_->Resolve(NodeRef(send.node));
     if (node < graph_->nodes.size()) {
       sends_.push_back({node, send.arg, send.timeout});
@@ -464,14 +511,20 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
       at = line_->found.emplace(at);
       at->task_id = write.task_id;
     }
+    if (write.channel == kTaskChannel) {
+      const absl::StatusOr<const SavedTask*> record = LoadTask(write.value);
+      if (!record.ok()) return record.status();
+      AddRecord(**record, &*at);
+      continue;
+    }
     absl::StatusOr<Value> value = Load(write.value);
     if (!value.ok()) return value.status();
-    if (const auto* end = value->As<SavedEnd>();
-        end != nullptr && write.channel == kEndChannel) {
-      at->end = *end;
-    } else if (write.channel == kErrorChannel) {
+    if (write.channel == kErrorChannel) {
       const auto* text = value->As<std::string>();
       at->error = text == nullptr ? "" : *text;
+    } else if (const auto* failure = value->As<SavedFailure>();
+               failure != nullptr && write.channel == kFailureChannel) {
+      at->failure = *failure;
     } else if (const auto* asks = value->As<SavedInterrupts>();
                asks != nullptr && write.channel == kInterruptChannel) {
       at->interrupts = *asks;
@@ -480,17 +533,30 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
       at->answers = *answers;
     } else if (write.channel == kBegunChannel) {
       at->begun = true;
-    } else if (write.channel == kReturnChannel) {
-      at->writes.push_back(Write(*std::move(value), kReturnValue, 0, false));
-    } else if (const std::optional<uint32_t> channel =
-                   graph_->FindChannel(write.channel)) {
-      const auto* overwrite = value->As<SavedOverwrite>();
-      at->writes.push_back(
-          Write(overwrite == nullptr ? *value : overwrite->value, *channel,
-                graph_->schema, overwrite != nullptr));
     }
   }
   return absl::OkStatus();
+}
+
+// Adds to `task` what `record` has of it, as far as this graph knows it.
+void Run::AddRecord(const SavedTask& record, TaskWrites* task) const {
+  ++task->records;
+  for (const Write& write : record.writes) {
+    uint32_t channel = write.channel;
+    if (channel != kReturnValue && record.names != graph_->names) {
+      const std::optional<uint32_t> same =
+          graph_->FindChannel(record.names->names[channel]);
+      if (!same.has_value()) continue;
+      channel = *same;
+    }
+    task->writes.push_back(
+        Write(write.value, channel, graph_->schema, write.overwrite != 0));
+  }
+  task->gotos.insert(task->gotos.end(), record.gotos.begin(),
+                     record.gotos.end());
+  task->sends.insert(task->sends.end(), record.sends.begin(),
+                     record.sends.end());
+  task->fires_edges = record.fires_edges;
 }
 
 absl::Status Run::RestoreEngine(const SavedEngine& engine) {
@@ -549,7 +615,7 @@ std::shared_ptr<const SavedEngine> Run::EngineState() const {
     engine.waiting.push_back(name(node));
   }
   for (const PendingSend& send : sends_) {
-    engine.sends.push_back(ToSaved(*graph_, send));
+    engine.sends.push_back(ToSaved(send));
   }
   for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
     SavedJoin saved;
@@ -607,7 +673,8 @@ void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   line.metadata.step = step;
   line.metadata.run_id = env_->options.run_id;
   line.metadata.custom = env_->options.metadata;
-  line.metadata.parents.clear();
+  // Where a graph inside is changed by itself, those around it stay.
+  if (parent_ != nullptr) line.metadata.parents.clear();
   for (const Run* run = this; run->parent_ != nullptr;) {
     run = run->parent_->run;
     if (run->line_ != nullptr) {
@@ -712,33 +779,6 @@ absl::Status Run::StoreWritesAndWait(std::vector<PendingWrite> writes) {
   return env_->session->error();
 }
 
-void Run::StoreNullTask(const TaskWrites& null) {
-  std::vector<PendingWrite> writes;
-  AppendWrites(null.writes, std::string(kNullTask), &writes);
-  writes.push_back({std::string(kNullTask), "",
-                    static_cast<int32_t>(writes.size()),
-                    std::string(kEndChannel), Save(Value(*null.end))});
-  StoreWrites(std::move(writes));
-}
-
-int32_t Run::AppendWrites(absl::Span<const Write> from,
-                          const std::string& task_id,
-                          std::vector<PendingWrite>* to) const {
-  int32_t count = 0;
-  for (const Write& write : from) {
-    const bool returned = write.channel == kReturnValue;
-    if (!returned && !graph_->channels[write.channel].kind->is_saved())
-      continue;
-    to->push_back(
-        {task_id, "", count++,
-         returned ? std::string(kReturnChannel)
-                  : graph_->channels[write.channel].name,
-         Save(write.overwrite != 0 ? Value(SavedOverwrite{write.value})
-                                   : write.value)});
-  }
-  return count;
-}
-
 // Notes the nodes that ran in this superstep: an update without a node is that
 // of the one that ran last. What Sends ran counts only where an edge had led
 // there just before.
@@ -763,23 +803,28 @@ void Run::NoteRan() {
 
 // Gives the planned tasks what they have done before this run.
 void Run::TakeFound() {
-  if (!line_->resuming && line_->found.empty()) return;
+  if (line_ == nullptr ? env_->answers->by_id.empty()
+                       : !line_->resuming && line_->found.empty()) {
+    return;
+  }
   for (uint32_t i = 0; i < task_count_; ++i) TakeFoundFor(tasks_[i]);
 }
 
 void Run::TakeFoundFor(StepTask& task) {
-  if (line_ == nullptr) return;
-  Answers* answers = line_->resuming && !env_->answers->by_id.empty()
-                         ? env_->answers.get()
-                         : nullptr;
-  if (line_->found.empty() && answers == nullptr) return;
-  if (const TaskWrites* found = FindWrites(task.Id())) {
-    task.found = static_cast<int32_t>(found - line_->found.data());
-    task.TakeStored(*found);
+  if (env_->session == nullptr) return;
+  const bool any_found = line_ != nullptr && !line_->found.empty();
+  // A graph inside that is not saved starts anew, and is answered all the same.
+  const bool any_answers =
+      (line_ == nullptr || line_->resuming) && !env_->answers->by_id.empty();
+  if (any_found) {
+    if (const TaskWrites* found = FindWrites(task.Id())) {
+      task.found = static_cast<int32_t>(found - line_->found.data());
+      task.TakeStored(*found);
+    }
   }
-  if (answers == nullptr || task.stored) return;
-  auto it = answers->by_id.find(task.InterruptId());
-  if (it != answers->by_id.end()) task.AddAnswer(it->second);
+  if (!any_answers || task.stored) return;
+  auto it = env_->answers->by_id.find(task.InterruptId());
+  if (it != env_->answers->by_id.end()) task.AddAnswer(it->second);
 }
 
 const TaskWrites* Run::FindWrites(std::string_view task_id) const {
@@ -1021,6 +1066,13 @@ absl::Status Run::UpdateAs(std::vector<NodeUpdateOf> updates) {
     if (!ran)
       triggers_.RestoreDue(static_cast<uint32_t>(node - graph_->nodes.data()));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Run::TakeInput(Update update) {
+  Input input = Input::Values(std::move(update));
+  if (absl::Status s = PlanStart(input); !s.ok()) return s;
+  DropPlanned();
   return absl::OkStatus();
 }
 

@@ -217,7 +217,7 @@ bool Run::Plan() {
     return false;
   }
   PlanTasks();
-  if (line_ != nullptr) TakeFound();
+  if (env_->session != nullptr) TakeFound();
   if (Wants(kCheckpoints | kDebug)) PublishCheckpoint();
   if (task_count_ == 0) {
     End(absl::OkStatus());

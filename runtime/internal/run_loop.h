@@ -178,9 +178,10 @@ class Run final : public RefCounted<Run>, private StoreListener {
   const TaskWrites* FindWrites(std::string_view task_id) const;
   // Gives a task what it has done before this run, and its answer.
   void TakeFoundFor(StepTask& task);
-  // Returns how many there are.
-  int32_t AppendWrites(absl::Span<const Write> from, const std::string& task_id,
-                       std::vector<PendingWrite>* to) const;
+  // What a store keeps of a task.
+  std::shared_ptr<SavedTask> ToSaved(absl::Span<const Write> writes,
+                                     absl::Span<const uint32_t> gotos,
+                                     absl::Span<const PendingSend> sends) const;
   bool stores_writes() const {
     return line_ != nullptr && env_->options.durability != Durability::kExit;
   }
@@ -223,6 +224,8 @@ class Run final : public RefCounted<Run>, private StoreListener {
     std::string task_id;  // Empty: that of the node's planned task, if any.
   };
   absl::Status UpdateAs(std::vector<NodeUpdateOf> updates);
+  // Takes new input: the start writes it. What came next is dropped.
+  absl::Status TakeInput(Update update);
   // Ends what was planned, with what its tasks have finished.
   absl::Status EndPlanned();
   // Makes a checkpoint of the state.
@@ -281,6 +284,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   bool ApplyFinished();
   absl::Status CheckInput(Input& input) const;
   void OpenThread(Input input);
+  bool GoesTo(const CheckpointRef& from, CheckpointKey* key) const;
   void LoadLine(Input input);
   void Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
               Input input);
@@ -297,7 +301,8 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void GatherChanges();
   void BeginUnstored();
   void NoteUnstored(uint32_t channel, SavedValue value);
-  void StoreNullTask(const TaskWrites& null);
+  SavedSend ToSaved(const PendingSend& send) const;
+  void AddRecord(const SavedTask& record, TaskWrites* task) const;
   void StoreExit();
   bool StoreLine();
   void Stored() noexcept override;

@@ -32,6 +32,20 @@ absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved) {
   return static_cast<const SavedEngine*>(saved.shared());
 }
 
+SavedValue SaveTask(std::shared_ptr<const SavedTask> task) {
+  return SavedValue(std::move(task), [](const void*, std::string*) {
+    return absl::FailedPreconditionError("a task's writes have no codec yet");
+  });
+}
+
+absl::StatusOr<const SavedTask*> LoadTask(const SavedValue& saved) {
+  if (saved.shared() == nullptr) {
+    return absl::DataLossError(
+        "a task's writes are bytes that nothing decodes");
+  }
+  return static_cast<const SavedTask*>(saved.shared());
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weir

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 
 #include "weir/channels/value.h"
+#include "weir/channels/values.h"
 #include "weir/checkpoint/checkpoint.h"
 #include "weir/runtime/command.h"
 #include "weir/runtime/state.h"
@@ -27,16 +28,17 @@ namespace internal {
 
 // Channels of a checkpoint and of pending writes that are the engine's.
 inline constexpr std::string_view kEngineChannel = "__engine__";
-inline constexpr std::string_view kEndChannel = "__end__";
+inline constexpr std::string_view kTaskChannel = "__task__";
 inline constexpr std::string_view kErrorChannel = "__error__";
 inline constexpr std::string_view kInterruptChannel = "__interrupt__";
 inline constexpr std::string_view kResumeChannel = "__resume__";
-// What a called function has returned; what a block that runs once has given,
-// and that it is begun.
-inline constexpr std::string_view kReturnChannel = "__return__";
+// That a block that runs once is begun.
 inline constexpr std::string_view kBegunChannel = "__begun__";
+// The failure that a task's error handler was given.
+inline constexpr std::string_view kFailureChannel = "__error_source__";
 
-// Write::channel of the former.
+// Write::channel of what a called function has returned, or a block that runs
+// once.
 inline constexpr uint32_t kReturnValue = ~uint32_t{0};
 
 // The task that a Command given as input counts as: no task of the graph.
@@ -56,32 +58,37 @@ struct SavedJoin {
 };
 
 // Few and short, as they mostly are, they take no memory of their own.
-using SavedNames = absl::InlinedVector<std::string, 2>;
+using SavedNames = absl::InlinedVector<std::string, 1>;
 
 // kEngineChannel: where the run has got to.
 struct SavedEngine {
-  SavedNames due;      // Nodes that run next.
-  SavedNames waiting;  // Deferred nodes that were led to.
-  std::vector<SavedSend> sends;
-  std::vector<SavedJoin> joins;  // Those with something seen.
+  SavedNames due;  // Nodes that run next.
   // The nodes that ran last, and the superstep in which they did.
   SavedNames ran;
   int64_t ran_step = 0;
+  std::vector<std::string> waiting;  // Deferred nodes that were led to.
+  std::vector<SavedSend> sends;
+  std::vector<SavedJoin> joins;  // Those with something seen.
   // What the start is to write, before its superstep.
   std::shared_ptr<const Command> start;
   bool start_is_command = false;
 };
 
-// kEndChannel, the last of a task's writes: what it did beside them.
-struct SavedEnd {
+// kTaskChannel: all that a task did that has ended well. One write, as it is
+// stored and found as one.
+struct SavedTask {
+  // Those of the writes' channels.
+  std::shared_ptr<const ChannelNames> names;
+  absl::InlinedVector<Write, 1> writes;  // To channels that are saved.
   SavedNames gotos;
   std::vector<SavedSend> sends;
   bool fires_edges = true;
 };
 
-// A write that replaces a reducing channel's value.
-struct SavedOverwrite {
-  Value value;
+// A failure, as a Value.
+struct SavedFailure {
+  absl::StatusCode code;
+  std::string message;
 };
 
 // kInterruptChannel: what a task asks.
@@ -99,22 +106,30 @@ SavedValue Save(Value value);
 // DataLoss if `saved` is not what this process saved.
 absl::StatusOr<Value> Load(const SavedValue& saved);
 
-// The same of kEngineChannel.
+// The same of kEngineChannel and kTaskChannel.
 SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine);
 absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved);
+SavedValue SaveTask(std::shared_ptr<const SavedTask> task);
+absl::StatusOr<const SavedTask*> LoadTask(const SavedValue& saved);
 
 // The writes of one task, of a checkpoint's pending ones.
 struct TaskWrites {
   std::string task_id;
-  std::vector<Write> writes;  // Of channels that the graph has.
-  std::optional<SavedEnd> end;
+  // What ended tasks did, with the graph's indices. Of the null task, all of
+  // its records as one.
+  std::vector<Write> writes;
+  SavedNames gotos;
+  std::vector<SavedSend> sends;
+  bool fires_edges = true;
+  int32_t records = 0;
   std::string error;
+  std::optional<SavedFailure> failure;  // That the error handler was given.
   std::optional<SavedInterrupts> interrupts;
   SavedAnswers answers;
   bool begun = false;  // Of a block that runs once.
 
   // Its writes are all there, and it is not to run again.
-  bool finished() const { return end.has_value(); }
+  bool finished() const { return records > 0; }
   // It asks, and has no answer yet.
   bool asks() const {
     return !finished() && interrupts.has_value() &&

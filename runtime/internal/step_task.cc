@@ -227,6 +227,7 @@ void StepTask::ClearResult() {
 
 bool StepTask::Execute() {
   if (stored) return true;
+  if (handling_) return Start();
   if (node->policies != nullptr || extra_ != nullptr) return Attempt();
   return Start();
 }
@@ -705,7 +706,7 @@ bool StepTask::Pause() {
 }
 
 absl::StatusOr<Value> StepTask::Ask(Value question) {
-  if (!run->saved()) {
+  if (run->env().session == nullptr) {
     return MakeError(ErrorKind::kNoCheckpointer,
                      absl::StatusCode::kFailedPrecondition,
                      absl::StrFormat("node '%s' asks, and the run could not be "
@@ -765,26 +766,40 @@ bool StepTask::resumes() const {
 
 void StepTask::TakeStored(const TaskWrites& stored_writes) {
   if (!stored_writes.answers.empty()) extra().answers = stored_writes.answers;
-  if (!stored_writes.finished()) return;
+  if (!stored_writes.finished()) {
+    // The node has failed for good, and its handler has not ended well.
+    if (stored_writes.failure.has_value() && node->policies != nullptr &&
+        node->policies->error_handler != nullptr) {
+      Handle(absl::Status(stored_writes.failure->code,
+                          stored_writes.failure->message));
+    }
+    return;
+  }
   stored = true;
   const CompiledGraph& graph = run->graph();
   for (const Write& write : stored_writes.writes) writes.push_back(write);
-  for (const std::string& name : stored_writes.end->gotos) {
+  for (const std::string& name : stored_writes.gotos) {
     const uint32_t to = graph.Resolve(NodeRef(name));
     if (to < graph.nodes.size()) gotos.push_back(to);
   }
-  for (const SavedSend& send : stored_writes.end->sends) {
+  for (const SavedSend& send : stored_writes.sends) {
     const uint32_t to = graph.Resolve(NodeRef(send.node));
     if (to < graph.nodes.size()) sends.push_back({to, send.arg, send.timeout});
   }
-  fires_edges = stored_writes.end->fires_edges;
+  fires_edges = stored_writes.fires_edges;
+}
+
+// The error handler runs in the node's place.
+void StepTask::Handle(absl::Status failure) {
+  handling_ = true;
+  fires_edges = false;
+  extra().failure = NodeFailure{node->name, std::move(failure)};
 }
 
 std::vector<PendingWrite> StepTask::Writes() const {
   std::vector<PendingWrite> kept;
   if (stored || has_parent_command) return kept;
   const std::string id = Id();
-  kept.reserve(writes.size() + 2);
   if (extra_ != nullptr && !extra_->answers.empty()) {
     kept.push_back({id, "", kResumeWrite, std::string(kResumeChannel),
                     Save(Value(SavedAnswers(extra_->answers)))});
@@ -800,20 +815,23 @@ std::vector<PendingWrite> StepTask::Writes() const {
     kept.push_back(
         {id, "", kErrorWrite, std::string(kErrorChannel),
          Save(Value(extra_ == nullptr ? std::string() : extra_->error))});
+    if (handling_) kept.push_back(FailureWrite());
     return kept;
   }
-  const std::vector<CompiledNode>& nodes = run->graph().nodes;
-  SavedEnd end;
-  end.fires_edges = fires_edges;
-  for (uint32_t to : gotos) end.gotos.push_back(nodes[to].name);
-  for (const PendingSend& send : sends) {
-    end.sends.push_back({nodes[send.node].name, send.arg, send.timeout});
-  }
-  const int32_t count =
-      run->AppendWrites(absl::MakeConstSpan(writes), id, &kept);
+  std::shared_ptr<SavedTask> record =
+      run->ToSaved(absl::MakeConstSpan(writes), absl::MakeConstSpan(gotos),
+                   absl::MakeConstSpan(sends));
+  record->fires_edges = fires_edges;
   kept.push_back(
-      {id, "", count, std::string(kEndChannel), Save(Value(std::move(end)))});
+      {id, "", 0, std::string(kTaskChannel), SaveTask(std::move(record))});
   return kept;
+}
+
+PendingWrite StepTask::FailureWrite() const {
+  const absl::Status& failure = extra_->failure->status;
+  return {Id(), "", kFailureWrite, std::string(kFailureChannel),
+          Save(Value(
+              SavedFailure{failure.code(), std::string(failure.message())}))};
 }
 
 void StepTask::PublishStored() {
@@ -836,9 +854,9 @@ bool StepTask::Fail(absl::Status failure) {
     if (Retry(failure)) return false;
     if (node->policies->error_handler != nullptr) {
       PublishEnd(failure);
-      handling_ = true;
-      fires_edges = false;
-      extra().failure = NodeFailure{node->name, std::move(failure)};
+      Handle(std::move(failure));
+      // Before the handler runs: a later run does not run the node again.
+      if (run->stores_writes()) run->StoreWrites({FailureWrite()});
       return Start();
     }
   }

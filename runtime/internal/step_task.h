@@ -306,6 +306,8 @@ struct StepTask final : CompletionSink, RunListener {
   void Publish(uint32_t mode, EventPayload payload, bool in_debug = false);
   bool Pause();
   bool Fail(absl::Status failure);
+  void Handle(absl::Status failure);
+  PendingWrite FailureWrite() const;
   bool Retry(absl::Status& failure);
   void ClearResult();
   void Commit(bool cached);

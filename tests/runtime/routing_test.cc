@@ -517,6 +517,19 @@ TEST_F(RoutingTest, SendCarriesItsValueWithoutACopy) {
   Run();
 }
 
+TEST_F(RoutingTest, SendMayCarryACommandWhichIsAValueLikeAnyOther) {
+  AddGoing("a", {Send("w", Value(Command{.go_to = {"b"}}))});
+  builder_.AddNode("w", [notes = notes_](NodeContext& node) {
+    const Command* carried = node.Input<Command>();
+    return Update(notes, carried == nullptr
+                             ? "nothing"
+                             : carried->go_to.at(0).node().name());
+  });
+  AddNodes({"b"});
+  builder_.AddEdge(kStart, "a");
+  EXPECT_EQ(Run(), "a@1 b") << "it is not followed";
+}
+
 TEST_F(RoutingTest, FieldsOfASentRecordAreFoundAsChannels) {
   const auto count = builder_.AddChannel("count", LastValue<int>());
   AddGoing(
@@ -714,6 +727,21 @@ TEST_F(ParentCommandTest, SiblingsRunToTheirEnd) {
     EXPECT_EQ(Run({.executor = &executor}), "up");
     EXPECT_TRUE(ended);
   });
+}
+
+TEST_F(ParentCommandTest, IsNotLostToTheWatchOnItsSuperstep) {
+  StateGraph inner;
+  inner.AddNode("x", [](NodeContext& node) -> Task<NodeResult> {
+    (void)co_await node.Sleep(absl::Seconds(1));
+    co_return NodeResult(ForParent({"other"}));
+  });
+  inner.AddEdge(kStart, "x");
+  builder_.AddNode("sub", MustCompile(inner));
+  AddNode(builder_, "other");
+  builder_.AddEdge(kStart, "sub");
+  SimExecutor executor(1);
+  EXPECT_EQ(Run({.step_timeout = absl::Seconds(2), .executor = &executor}),
+            "up other@2");
 }
 
 TEST_F(ParentCommandTest, FailureOfASiblingBeatsIt) {

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/checkpoint/failing_checkpointer.h"
+#include "tests/checkpoint/late_checkpointer.h"
 #include "tests/support/graph_run.h"
 
 #include "weir/channels/append_log.h"
@@ -35,12 +35,10 @@
 namespace weir {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using ::testing::UnorderedElementsAre;
 
 class SavedRunsTest : public testing::Test {
  protected:
@@ -344,53 +342,6 @@ TEST_F(SavedRunsTest, EveryDurabilityKeepsTheEnd) {
   }
   EXPECT_THAT(graph.GetState(Thread())->values.Get(notes_), SizeIs(6));
 }
-
-// A store that answers later, as a job of an executor.
-class LateCheckpointer final : public Checkpointer {
- public:
-  LateCheckpointer(Checkpointer* store, Executor* executor)
-      : store_(store), executor_(executor) {}
-
-  CheckpointerCapabilities capabilities() const override { return {}; }
-  void Open(std::string_view thread, Done<ThreadLease> done) override {
-    store_->Open(thread, Late(std::move(done)));
-  }
-  void Put(const Fence& fence, NewCheckpoint checkpoint,
-           StatusDone done) override {
-    store_->Put(fence, std::move(checkpoint), Late(std::move(done)));
-  }
-  void PutWrites(const Fence& fence, NewWrites writes,
-                 StatusDone done) override {
-    store_->PutWrites(fence, std::move(writes), Late(std::move(done)));
-  }
-  void Get(CheckpointKey key,
-           Done<std::optional<CheckpointTuple>> done) override {
-    store_->Get(std::move(key), Late(std::move(done)));
-  }
-  void List(CheckpointQuery query,
-            Done<std::vector<CheckpointTuple>> done) override {
-    store_->List(std::move(query), Late(std::move(done)));
-  }
-  void DeleteThread(std::string_view thread, StatusDone done) override {
-    store_->DeleteThread(thread, Late(std::move(done)));
-  }
-  void Flush(StatusDone done) override { store_->Flush(Late(std::move(done))); }
-
- private:
-  template <class Result>
-  absl::AnyInvocable<void(Result)> Late(absl::AnyInvocable<void(Result)> done) {
-    return [this, done = std::move(done)](Result result) mutable {
-      executor_->PostAfter(
-          absl::Milliseconds(1),
-          [done = std::move(done), result = std::move(result)]() mutable {
-            done(std::move(result));
-          });
-    };
-  }
-
-  Checkpointer* const store_;
-  Executor* const executor_;
-};
 
 TEST_F(SavedRunsTest, StoresMayAnswerLate) {
   AddEntry("a", NoteStep{notes_});

@@ -299,6 +299,16 @@ TEST_F(StreamTest, TriggersAreAllThatLeadToTheNode) {
               HasSubstr(R"("triggers": ["branch:to:z", "join:a+b:z"])"));
 }
 
+TEST_F(StreamTest, TriggersOfADeferredNodeAreAllToo) {
+  AddEntry("a", Idle());
+  AddEntry("b", Idle());
+  builder_.AddNode("z", Idle(), {.defer = true});
+  builder_.AddEdge("a", "z");
+  builder_.AddJoin({"b", "a"}, "z");
+  EXPECT_THAT(Events(kTasks)[4],
+              HasSubstr(R"("triggers": ["branch:to:z", "join:a+b:z"])"));
+}
+
 TEST_F(StreamTest, FailedTaskShowsItsErrorAndNoUpdate) {
   AddEntry("a", [](NodeContext&) { return absl::NotFoundError("no milk"); });
   AddEntry("b", Idle());
@@ -497,6 +507,25 @@ TEST_F(SubgraphStreamTest, EventsOfGraphsInsideShowTheirOutput) {
       WithPaths({.modes = kUpdates | kValues, .subgraphs = true}),
       ElementsAre(R"(sub/ updates {"x": {"out": 2}})",
                   R"(sub/ values {"out": 2})", R"( updates {"sub": null})"));
+}
+
+TEST_F(SubgraphStreamTest,
+       EventsOfGraphsInsideComeWhileTheSuperstepAroundRuns) {
+  AddNested();
+  bool ended = false;
+  AddEntry("slow", [&ended](NodeContext& node) -> Task<NodeResult> {
+    (void)co_await node.Sleep(absl::Hours(1));
+    ended = true;
+    co_return NodeResult();
+  });
+  RunStream stream = MustCompile(builder_).Stream(
+      Update(), {.modes = kCustom, .subgraphs = true, .executor = &executor_});
+  const Event* event = stream.Next();
+  ASSERT_NE(event, nullptr);
+  EXPECT_EQ(EventText(*event), R"(custom "from x")");
+  EXPECT_FALSE(ended);
+  EXPECT_EQ(stream.Next(), nullptr);
+  EXPECT_TRUE(ended);
 }
 
 // The stream itself.

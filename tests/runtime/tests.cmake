@@ -1,1 +1,3 @@
 target_link_libraries(runtime_results_test PRIVATE nlohmann_json::nlohmann_json)
+target_link_libraries(runtime_store_test PRIVATE nlohmann_json::nlohmann_json)
+target_link_libraries(runtime_memory_store_oracle_test PRIVATE nlohmann_json::nlohmann_json)
