@@ -24,14 +24,23 @@ bool UnwrapOverwrite(Value& value) {
   return true;
 }
 
+void UpdateAccess::AddByName(Update& update, std::string_view channel,
+                             Value value, bool overwrite) {
+  if (update.dynamic_ == nullptr) {
+    update.dynamic_ = std::make_unique<Update::Dynamic>();
+  }
+  std::vector<std::string>& names = update.dynamic_->names;
+  names.emplace_back(channel);
+  update.Add(static_cast<uint32_t>(names.size() - 1), Write::kByName,
+             std::move(value), overwrite);
+}
+
 }  // namespace internal
 
 Update& Update::Set(std::string_view channel, Value value) & {
   const bool overwrite = internal::UnwrapOverwrite(value);
-  if (dynamic_ == nullptr) dynamic_ = std::make_unique<Dynamic>();
-  dynamic_->names.emplace_back(channel);
-  Add(static_cast<uint32_t>(dynamic_->names.size() - 1),
-      internal::Write::kByName, std::move(value), overwrite);
+  internal::UpdateAccess::AddByName(*this, channel, std::move(value),
+                                    overwrite);
   return *this;
 }
 

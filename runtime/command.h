@@ -351,6 +351,8 @@ struct UpdateAccess {
   static absl::InlinedVector<Write, 2>& writes(Update& update) {
     return update.writes_;
   }
+  static void AddByName(Update& update, std::string_view channel, Value value,
+                        bool overwrite);
   // Of a write by name; null for the write of a handle, also of one of no
   // graph.
   static const std::string* name(const Update& update, const Write& write) {

@@ -300,7 +300,10 @@ void Run::LoadLine(Input input) {
 
 void Run::Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
                  Input input) {
-  if (!tuple.ok()) return End(std::move(tuple).status());
+  if (!tuple.ok()) {
+    env_->session->NoteFailure(tuple.status());
+    return End(std::move(tuple).status());
+  }
   const absl::Status begun = First(*std::move(tuple), std::move(input));
   if (!begun.ok()) return End(begun);
   if (!line_->begins_with.empty() &&
@@ -317,7 +320,8 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
   if (tuple.has_value()) {
     found_step = tuple->checkpoint.metadata.step;
     if (parent_ != nullptr) {
-      resuming = parent_->resumes() || line_->travelling;
+      resuming = line_->travelling ||
+                 (parent_->resumes() && IsOfParentsStep(tuple->checkpoint));
     } else {
       const std::string& run_id = env_->options.run_id;
       resuming =
@@ -345,11 +349,23 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
   return absl::OkStatus();
 }
 
+// Whether the graph inside made the checkpoint in the superstep that its parent
+// is in. One that remembers its thread may have run last before that.
+bool Run::IsOfParentsStep(const Checkpoint& checkpoint) const {
+  const std::map<std::string, CheckpointId>& parents =
+      checkpoint.metadata.parents;
+  if (parents.empty()) return true;  // Made from outside: nothing is known.
+  const Line& around = *parent_->run->line_;
+  const auto at = parents.find(around.ns);
+  return at != parents.end() && at->second == around.current;
+}
+
 // Goes on where the thread stopped.
 absl::Status Run::Resume(Input input) {
   line_->resuming = true;
   armed_ = false;
-  wrote_output_ = true;
+  // A graph inside returns what it would have, had it not been stopped.
+  wrote_output_ = parent_ == nullptr || line_->had_output;
 
   size_t waiting = 0;
   for (const TaskWrites& task : line_->found) {
@@ -592,6 +608,7 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
       }
     }
   }
+  line_->had_output = engine.wrote_output;
   line_->ran = engine.ran;
   line_->ran_step = engine.ran_step;
   line_->start = engine.start;
@@ -630,6 +647,7 @@ std::shared_ptr<const SavedEngine> Run::EngineState() const {
   engine.ran_step = line_->ran_step;
   engine.start = line_->start;
   engine.start_is_command = line_->start_is_command;
+  engine.wrote_output = wrote_output_;
   return state;
 }
 
@@ -824,7 +842,13 @@ void Run::TakeFoundFor(StepTask& task) {
   }
   if (!any_answers || task.stored) return;
   auto it = env_->answers->by_id.find(task.InterruptId());
-  if (it != env_->answers->by_id.end()) task.AddAnswer(it->second);
+  if (it == env_->answers->by_id.end()) return;
+  // One that has its answer would take this one for its next question.
+  if (task.found >= 0 &&
+      !line_->found[static_cast<size_t>(task.found)].MayBeAnswered(it->first)) {
+    return;
+  }
+  task.AddAnswer(it->second);
 }
 
 const TaskWrites* Run::FindWrites(std::string_view task_id) const {

@@ -169,13 +169,14 @@ absl::Status Run::PlanStart(Input& input) {
       UpdateAccess::writes(kept).push_back(std::move(write));
     }
     if (line_ != nullptr) {
-      line_->start = std::make_shared<const Command>(Command{.update = kept});
+      line_->start = std::make_shared<const Command>(
+          ByName(*graph_, Command{.update = kept}));
       line_->start_is_command = false;
     }
     start_ = NodeResult(std::move(kept));
   } else {
     if (line_ != nullptr) {
-      line_->start = std::make_shared<const Command>(command);
+      line_->start = std::make_shared<const Command>(ByName(*graph_, command));
       line_->start_is_command = true;
     }
     start_ = NodeResult(std::move(command));
@@ -285,11 +286,9 @@ void Run::PlanTasks() {
 // store has failed, or that another has overtaken on its thread, goes no
 // further.
 bool Run::PlanNext() {
-  if (line_ != nullptr) {
-    if (absl::Status s = env_->session->error(); !s.ok()) {
-      End(std::move(s));
-      return false;
-    }
+  if (store_failed()) {
+    End(env_->session->error());
+    return false;
   }
   if (stops_after_ != nullptr && std::exchange(stepped_, false) &&
       StopsAt(*stops_after_)) {
@@ -426,6 +425,10 @@ void Run::WatchStep() {
 bool Run::Barrier() {
   if (parent_ != nullptr) {
     static_cast<void>(parent_->Progress(/*by_heartbeat=*/false));
+  }
+  if (store_failed()) {
+    End(env_->session->error());
+    return false;
   }
   if (absl::Status failure = StepFailure(); !failure.ok()) {
     End(std::move(failure));
@@ -571,11 +574,15 @@ absl::Status Run::Merge() {
 }
 
 absl::Status Run::MergeTask(StepTask& task) {
+  // If the barrier is refused, what the tasks did is still to be stored.
+  const bool keeps =
+      line_ != nullptr && env_->options.durability == Durability::kExit;
   for (Write& write : task.writes) {
     absl::Status applied;
     try {
-      applied = channels_.Apply(write.channel, std::move(write.value),
-                                write.overwrite != 0);
+      applied = channels_.Apply(
+          write.channel, keeps ? Value(write.value) : std::move(write.value),
+          write.overwrite != 0);
     } catch (...) {
       applied = ThrownByReducer();
     }
@@ -585,7 +592,9 @@ absl::Status Run::MergeTask(StepTask& task) {
     wrote_shown_ |= is_output || parent_ == nullptr;
   }
   for (uint32_t node : task.gotos) triggers_.Fire(node);
-  for (PendingSend& send : task.sends) sends_.push_back(std::move(send));
+  for (PendingSend& send : task.sends) {
+    sends_.push_back(keeps ? PendingSend(send) : std::move(send));
+  }
   if (!task.fires_edges) return absl::OkStatus();
   for (uint32_t node : task.node->edges) triggers_.Fire(node);
   for (JoinSource at : task.node->joins) triggers_.Arrive(at);

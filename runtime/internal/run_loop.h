@@ -164,6 +164,9 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void ResumeTask(StepTask* task);
   void PostResume(StepTask* task);
   bool FailedByItself(const absl::Status& failure) const;
+  bool store_failed() const {
+    return env_->session != nullptr && !env_->session->error().ok();
+  }
   // A task has failed; siblings may have to be stopped.
   void TaskFailed();
   // A task asks something, and has ended.
@@ -255,6 +258,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
     std::vector<int32_t> place;
     std::vector<uint32_t> placed;
     std::shared_ptr<const SavedEngine> engine;
+    bool had_output = false;  // SavedEngine::wrote_output, as it was found.
     // What the tasks of the next superstep have done before this run.
     std::vector<TaskWrites> found;
     // The nodes that ran last, and in which superstep.
@@ -289,6 +293,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
               Input input);
   absl::Status First(std::optional<CheckpointTuple> tuple, Input input);
+  bool IsOfParentsStep(const Checkpoint& checkpoint) const;
   absl::Status Resume(Input input);
   absl::Status ApplyNullTask(TaskWrites& null);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);

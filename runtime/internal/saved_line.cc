@@ -1,8 +1,56 @@
 #include "weir/runtime/internal/saved_line.h"
 
+#include "weir/runtime/internal/compiled_graph.h"
+
 namespace weir {
 inline namespace v0 {
 namespace internal {
+namespace {
+
+Update ByName(const CompiledGraph& graph, Update update) {
+  if (UpdateAccess::refused(update).has_value()) return update;
+  Update named;
+  for (Write& write : UpdateAccess::writes(update)) {
+    const std::string* name = UpdateAccess::name(update, write);
+    if (name == nullptr && write.schema == graph.schema &&
+        write.channel < graph.channels.size()) {
+      name = &graph.channels[write.channel].name;
+    }
+    if (name != nullptr) {
+      UpdateAccess::AddByName(named, *name, std::move(write.value),
+                              write.overwrite != 0);
+    } else {
+      UpdateAccess::writes(named).push_back(std::move(write));
+    }
+  }
+  return named;
+}
+
+NodeRef ByName(const CompiledGraph& graph, const NodeRef& ref) {
+  const uint32_t node =
+      ref.id().schema() == 0 ? kToUnknown : graph.Resolve(ref);
+  return node < graph.nodes.size() ? NodeRef(graph.nodes[node].name) : ref;
+}
+
+}  // namespace
+
+Command ByName(const CompiledGraph& graph, const Command& command) {
+  Command named{.update = ByName(graph, command.update),
+                .graph = command.graph};
+  for (const Target& target : command.go_to) {
+    NodeRef node = ByName(graph, target.node());
+    if (!target.is_send()) {
+      named.go_to.emplace_back(std::move(node));
+      continue;
+    }
+    const Update* update = target.arg().As<Update>();
+    Send send(std::move(node),
+              update == nullptr ? target.arg() : Value(ByName(graph, *update)));
+    send.timeout = target.timeout();
+    named.go_to.emplace_back(std::move(send));
+  }
+  return named;
+}
 
 SavedValue Save(Value value) {
   return SavedValue(std::make_shared<const Value>(std::move(value)),

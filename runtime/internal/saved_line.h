@@ -1,6 +1,7 @@
 #ifndef WEIR_RUNTIME_INTERNAL_SAVED_LINE_H_
 #define WEIR_RUNTIME_INTERNAL_SAVED_LINE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,12 @@ struct SavedSend {
   std::optional<absl::Duration> timeout;
 };
 
+struct CompiledGraph;
+
+// `command` without what only this compiled graph knows: its handles are names.
+// Those of other graphs stay, to be refused.
+Command ByName(const CompiledGraph& graph, const Command& command);
+
 struct SavedJoin {
   std::string name;
   std::vector<uint32_t> seen;  // Which of its sources have run.
@@ -69,9 +76,11 @@ struct SavedEngine {
   std::vector<std::string> waiting;  // Deferred nodes that were led to.
   std::vector<SavedSend> sends;
   std::vector<SavedJoin> joins;  // Those with something seen.
-  // What the start is to write, before its superstep.
+  // What the start is to write, before its superstep; see ByName().
   std::shared_ptr<const Command> start;
   bool start_is_command = false;
+  // Whether something was written to an output channel since the last input.
+  bool wrote_output = false;
 };
 
 // kTaskChannel: all that a task did that has ended well. One write, as it is
@@ -134,6 +143,15 @@ struct TaskWrites {
   bool asks() const {
     return !finished() && interrupts.has_value() &&
            answers.size() <= interrupts->answers;
+  }
+  // Whether its open question may be the one of this id. What it asked may be
+  // lost.
+  bool MayBeAnswered(std::string_view id) const {
+    if (!interrupts.has_value()) return true;
+    return asks() &&
+           std::any_of(
+               interrupts->interrupts.begin(), interrupts->interrupts.end(),
+               [id](const Interrupt& interrupt) { return interrupt.id == id; });
   }
 };
 

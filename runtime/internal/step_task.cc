@@ -91,6 +91,14 @@ absl::StatusOr<bool> IsRetried(const RetryPolicy& policy,
   }
 }
 
+// The failure of a task that would have been tried again after `failure`, had
+// it not been asked to stop.
+absl::Status NotTriedAgain(const absl::Status& failure) {
+  return absl::CancelledError(absl::StrFormat(
+      "asked to stop before it was tried again; it had failed: %s",
+      std::string(failure.message())));
+}
+
 // `draw` is from 0 up to 1.
 absl::Duration RetryDelay(const RetryPolicy& policy, int failures,
                           double draw) {
@@ -240,9 +248,7 @@ bool StepTask::Resume() {
   }
   if (extra_->retry->stopped()) {
     --extra_->attempt;  // The one that did not begin.
-    return Fail(absl::CancelledError(absl::StrFormat(
-        "asked to stop before it was tried again; it had failed: %s",
-        std::string(extra_->last_failure.message()))));
+    return Fail(NotTriedAgain(extra_->last_failure));
   }
   return Attempt();
 }
@@ -850,9 +856,11 @@ bool StepTask::Fail(absl::Status failure) {
     extra_->asks.clear();
   }
   // Being drained, or asked to stop, is no failure to retry or to handle.
-  if (node->policies != nullptr && !handling_ && FailedByItself(failure)) {
+  // Nor is that the store has failed a graph inside.
+  if (node->policies != nullptr && !handling_ && !run->store_failed() &&
+      FailedByItself(failure)) {
     if (Retry(failure)) return false;
-    if (node->policies->error_handler != nullptr) {
+    if (node->policies->error_handler != nullptr && FailedByItself(failure)) {
       PublishEnd(failure);
       Handle(std::move(failure));
       // Before the handler runs: a later run does not run the node again.
@@ -897,8 +905,9 @@ bool StepTask::Retry(absl::Status& failure) {
     }
     if (!*retried) continue;
     Extra& mine = extra();
-    if (mine.attempt >= policy.max_attempts ||
-        outer_stop_token().stop_requested()) {
+    if (mine.attempt >= policy.max_attempts) return false;
+    if (outer_stop_token().stop_requested()) {
+      failure = NotTriedAgain(failure);
       return false;
     }
     // Drawn from the task, where runs are to repeat from a seed.

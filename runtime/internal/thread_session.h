@@ -54,8 +54,10 @@ class ThreadSession {
   void Put(NewCheckpoint checkpoint, StoreListener* listener = nullptr);
   void PutWrites(NewWrites writes, StoreListener* listener = nullptr);
 
-  // The first failure of a call.
+  // The first failure of a call, and of those made elsewhere that this is told
+  // of.
   absl::Status error() const;
+  void NoteFailure(const absl::Status& status);
 
   // True if nothing is under way; else calls `then` once that is so. For one
   // caller at a time, that starts nothing meanwhile.
@@ -63,7 +65,6 @@ class ThreadSession {
 
  private:
   Checkpointer::StatusDone WhenDone(StoreListener* listener);
-  void NoteFailure(const absl::Status& status);
   void Ended();
 
   Checkpointer* const store_;

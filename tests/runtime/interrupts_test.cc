@@ -199,6 +199,50 @@ TEST_F(InterruptsTest, AnswersAreKeptOverFailures) {
   EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_), ElementsAre("yes"));
 }
 
+TEST_F(InterruptsTest, AnAnswerGivenAgainIsNotThatOfTheNextQuestion) {
+  int ran = 0;
+  AddEntry("a", [this, &ran](NodeContext& node) -> NodeResult {
+    absl::StatusOr<std::string> one = node.Interrupt<std::string>("one?");
+    if (!one.ok()) return one.status();
+    if (++ran == 1) return absl::InternalError("not now");
+    absl::StatusOr<std::string> two = node.Interrupt<std::string>("two?");
+    if (!two.ok()) return two.status();
+    return Update(notes_, *one + *two);
+  });
+  const Graph graph = MustCompile(builder_);
+  const std::string id = Run(graph, Update()).interrupts.at(0).id;
+  EXPECT_FALSE(Invoke(graph, Input::ResumeEach({{id, Value("1")}})).ok());
+  // The host does not know that the store has the answer.
+  const RunResult result = Run(graph, Input::ResumeEach({{id, Value("1")}}));
+  ASSERT_THAT(result.interrupts, SizeIs(1));
+  EXPECT_EQ(result.interrupts[0].value, Value("two?"));
+  EXPECT_THAT(Run(graph, Input::Resume(Value("2"))).Get(notes_),
+              ElementsAre("12"));
+}
+
+TEST_F(InterruptsTest, AnswersInsideAreGivenOnceOverRetriesOfTheNodeAround) {
+  StateGraph inner;
+  const auto notes = inner.AddChannel("log", AppendLogChannel<std::string>());
+  int ran = 0;
+  inner.AddNode("ask", [notes, &ran](NodeContext& node) -> NodeResult {
+    absl::StatusOr<std::string> one = node.Interrupt<std::string>("one?");
+    if (!one.ok()) return one.status();
+    if (++ran == 1) return absl::UnavailableError("once");
+    absl::StatusOr<std::string> two = node.Interrupt<std::string>("two?");
+    if (!two.ok()) return two.status();
+    return Update(notes, *one + *two);
+  });
+  inner.AddEdge(kStart, "ask");
+  AddEntry("inside", MustCompile(inner),
+           {.retry = {RetryPolicy{.initial_interval = absl::ZeroDuration(),
+                                  .jitter = false}}});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  const RunResult result = Run(graph, Input::Resume(Value("1")));
+  ASSERT_THAT(result.interrupts, SizeIs(1));
+  EXPECT_EQ(result.interrupts[0].value, Value("two?"));
+}
+
 TEST_F(InterruptsTest, AnAnswerThatNobodyTookIsGone) {
   bool asks = false;
   AddEntry("a", [this, &asks](NodeContext& node) -> NodeResult {

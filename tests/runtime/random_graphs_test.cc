@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <map>
 #include <optional>
@@ -30,7 +29,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
@@ -57,6 +55,7 @@ using random_graph::Feature;
 using random_graph::GraphPlan;
 using random_graph::Host;
 using random_graph::MakeInput;
+using random_graph::NumberFromEnvironment;
 using random_graph::Tally;
 
 using ::testing::Gt;
@@ -80,13 +79,6 @@ constexpr int kEnoughForAllFeatures = 200;
 
 constexpr StreamModes kAllModes =
     kValues | kUpdates | kCustom | kTasks | kCheckpoints | kDebug;
-
-std::optional<uint64_t> NumberFromEnvironment(const char* name) {
-  const char* text = std::getenv(name);
-  uint64_t number = 0;
-  if (text == nullptr || !absl::SimpleAtoi(text, &number)) return std::nullopt;
-  return number;
-}
 
 // The story of a run, without what may differ between two interleavings: which
 // of two tasks that run at once was first, and when. For each run of a graph
@@ -561,7 +553,8 @@ TEST(RandomGraphsTest, AnotherMergeOrderShows) {
     const GraphPlan plan = DrawGraph(seed);
     std::array<absl::StatusOr<Values>, 2> results;
     for (const bool turned : {false, true}) {
-      const absl::StatusOr<Graph> graph = Build(plan, turned);
+      const absl::StatusOr<Graph> graph =
+          Build(plan, {.turn_merge_order = turned});
       ASSERT_TRUE(graph.ok()) << graph.status();
       SimExecutor executor(seed);
       const Host host{.executor = &executor};

@@ -18,6 +18,7 @@
 #include "weir/channels/append_log.h"
 #include "weir/channels/last_value.h"
 #include "weir/channels/messages.h"
+#include "weir/channels/reducer.h"
 #include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/event.h"
@@ -39,6 +40,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 class SavedRunsTest : public testing::Test {
  protected:
@@ -343,6 +345,29 @@ TEST_F(SavedRunsTest, EveryDurabilityKeepsTheEnd) {
   EXPECT_THAT(graph.GetState(Thread())->values.Get(notes_), SizeIs(6));
 }
 
+TEST_F(SavedRunsTest, EveryDurabilityKeepsWhatABarrierRefuses) {
+  const auto one = builder_.AddChannel("one", LastValue<int>());
+  AddEntry("a", [this](NodeContext&) -> NodeResult {
+    Command command{.update = Update(notes_, "a")};
+    command.go_to.emplace_back(Send("d", "packet"));
+    return command;
+  });
+  for (const char* node : {"b", "c"}) {
+    AddEntry(node, [one](NodeContext&) { return Update(one, 1); });
+  }
+  builder_.AddNode("d", Idle());
+  const Graph graph = MustCompile(builder_);
+  for (const Durability durability :
+       {Durability::kSync, Durability::kAsync, Durability::kExit}) {
+    const absl::Status status =
+        graph.Invoke(Update(), Saved({.durability = durability})).status();
+    EXPECT_EQ(ErrorKindOf(status), ErrorKind::kInvalidUpdate);
+    EXPECT_EQ(graph.GetState(Thread())->tasks.at(0).result.ToJson(),
+              R"({"notes": "a"})");
+    EXPECT_EQ(graph.Invoke(Input::Continue(), Saved()).status(), status);
+  }
+}
+
 TEST_F(SavedRunsTest, StoresMayAnswerLate) {
   AddEntry("a", NoteStep{notes_});
   AddEntry("b", NoteStep{notes_});
@@ -386,6 +411,78 @@ TEST_F(SavedRunsTest, FailureOfEachCallOfTheStoreEndsTheRun) {
           << call;
     }
   }
+}
+
+TEST_F(SavedRunsTest, StoreThatFailsAGraphInsideIsNoFailureOfItsNode) {
+  StateGraph inner;
+  inner.AddNode("a", Idle());
+  inner.AddEdge(kStart, "a");
+  int handled = 0;
+  builder_.AddNode(
+      "inside", MustCompile(inner),
+      {.retry = {RetryPolicy{.initial_interval = {}}},
+       .error_handler = ErrorHandler([&handled](NodeContext&) { ++handled; })});
+  builder_.AddEdge(kStart, "inside");
+  const Graph graph = MustCompile(builder_);
+  for (const char* call : {"Get", "Put"}) {
+    FailingCheckpointer store(std::make_shared<MemoryCheckpointer>());
+    // After those of the outermost graph, the one inside.
+    store.Fail(call, absl::UnavailableError("away"), *call == 'G' ? 1 : 2);
+    const RunOptions options{.thread_id = "t", .checkpointer = &store};
+    EXPECT_EQ(graph.Invoke(Update(), options).status().code(),
+              absl::StatusCode::kUnavailable);
+    store.Fail("", absl::OkStatus());
+    EXPECT_TRUE(graph.Invoke(Input::Continue(), options).ok());
+  }
+  EXPECT_EQ(handled, 0);
+}
+
+TEST_F(SavedRunsTest, FailureOfTheStoreIsNotHiddenByOneOfANode) {
+  AddEntry("a", NoteStep{notes_});
+  AddEntry("b", [](NodeContext&) { return absl::InternalError("broken"); });
+  FailingCheckpointer store(std::make_shared<MemoryCheckpointer>());
+  store.Fail("PutWrites", absl::ResourceExhaustedError("full"), 1);
+  EXPECT_EQ(MustCompile(builder_)
+                .Invoke(Update(), {.thread_id = "t", .checkpointer = &store})
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(SavedRunsTest, InputIsTakenUpByAGraphThatIsCompiledAnew) {
+  const auto checkpoints = std::make_shared<FailingCheckpointer>(
+      std::make_shared<MemoryCheckpointer>());
+  FailingCheckpointer store(checkpoints);
+  const RunOptions options{.thread_id = "t", .checkpointer = &store};
+  std::vector<std::string> got;
+  for (const bool first : {true, false}) {
+    StateGraph builder;
+    const auto name = builder.AddChannel("name", LastValue<std::string>());
+    const NodeId a = builder.AddNode("a", [name, &got](NodeContext& node) {
+      got.push_back("a " + node.Get(name));
+    });
+    const NodeId b = builder.AddNode("b", [name, &got](NodeContext& node) {
+      got.push_back("b " + *node.Find("name")->As<std::string>());
+    });
+    builder.AddEdge(kStart, a);
+    const Graph graph = MustCompile(builder);
+    if (first) {
+      // What the start writes is lost: there is only the input.
+      store.Fail("PutWrites", absl::UnavailableError("away"));
+      checkpoints->Fail("Put", absl::UnavailableError("away"), 1);
+      EXPECT_FALSE(graph
+                       .Invoke(Input::Command(
+                                   {.update = Update(name, "x"),
+                                    .go_to = {a, Send(b, Update(name, "y"))}}),
+                               options)
+                       .ok());
+      store.Fail("", absl::OkStatus());
+      checkpoints->Fail("", absl::OkStatus());
+    } else {
+      EXPECT_TRUE(graph.Invoke(Input::Continue(), options).ok());
+    }
+  }
+  EXPECT_THAT(got, UnorderedElementsAre("a x", "b y"));
 }
 
 TEST_F(SavedRunsTest, SecondWriterEndsTheFirst) {
@@ -456,6 +553,71 @@ TEST_F(SavedRunsTest, GraphInsideRemembersAsItWasCompiled) {
     }
     EXPECT_EQ(last, memory == Memory::kOfThread ? 3 : 1);
   }
+}
+
+TEST_F(SavedRunsTest, GraphThatRemembersTakesNewInputAfterItsTaskHasFailed) {
+  StateGraph inner;
+  const auto total = inner.AddChannel("total", LastValue<int>());
+  const auto given = inner.AddChannel("given", LastValue<int>());
+  inner.AddNode("add", [total, given](NodeContext& node) {
+    return Update(total, node.Get(total) + node.Get(given));
+  });
+  inner.AddEdge(kStart, "add");
+  const Graph inside = MustCompile(inner, {.memory = Memory::kOfThread});
+  int fails = 0;
+  AddEntry(
+      "a",
+      [this, inside, total, given, &fails](NodeContext& node) -> NodeResult {
+        if (--fails == 0) return absl::UnavailableError("before");
+        absl::StatusOr<Values> end = node.Invoke(inside, Update(given, 1));
+        if (!end.ok()) return end.status();
+        if (--fails == 0) return absl::UnavailableError("after");
+        return Update(notes_, absl::StrCat(end->Get(total)));
+      },
+      {.calls = {inside}});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  // It has not run in this turn, and then it has.
+  for (const int at : {1, 2}) {
+    fails = at;
+    EXPECT_FALSE(graph.Invoke(Update(), Saved()).ok());
+    Run(graph, Input::Continue());
+  }
+  EXPECT_THAT(graph.GetState(Thread())->values.Get(notes_),
+              ElementsAre("1", "2", "3"));
+}
+
+TEST_F(SavedRunsTest, GraphThatRemembersIsNotTakenForItsOutputWhenResumed) {
+  StateGraph inner;
+  const auto notes = inner.AddChannel(
+      "notes", Reducer<Notes, std::string>([](Notes all, const auto& line) {
+        all.push_back(line);
+        return all;
+      }));
+  bool first = true;
+  inner.AddNode("ask", [notes, &first](NodeContext& node) -> NodeResult {
+    if (std::exchange(first, false)) return Update(notes, "once");
+    absl::StatusOr<Value> answer = node.Interrupt("?");
+    return answer.status();
+  });
+  inner.AddEdge(kStart, "ask");
+  inner.SetInput({});
+  const Graph inside = MustCompile(inner, {.memory = Memory::kOfThread});
+  std::vector<std::string> returned;
+  AddEntry("a",
+           [inside, &returned](NodeContext& node) -> NodeResult {
+             absl::StatusOr<Values> end = node.Invoke(inside, Update());
+             if (!end.ok()) return end.status();
+             returned.push_back(end->ToJson());
+             return Update();
+           },
+           {.calls = {inside}});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  EXPECT_EQ(Run(graph, Update()).end, RunEnd::kInterrupted);
+  Run(graph, Input::Resume(Value("yes")));
+  // The second time, it has written nothing.
+  EXPECT_THAT(returned, ElementsAre(R"({"notes": ["once"]})", "{}"));
 }
 
 TEST_F(SavedRunsTest, EachCallOfATaskHasAMemoryOfItsOwn) {

@@ -169,6 +169,24 @@ TEST_F(StoppingTest, BeingStoppedIsNoFailureToHandle) {
   EXPECT_FALSE(handled);
 }
 
+TEST_F(StoppingTest, FailureThatWouldBeTriedAgainIsNotHandledInstead) {
+  bool handled = false;
+  std::stop_source stop;
+  AddEntry("a",
+           [&stop](NodeContext&) {
+             stop.request_stop();
+             return absl::UnavailableError("once");
+           },
+           {.retry = {RetryPolicy{.max_attempts = 2}},
+            .error_handler =
+                ErrorHandler([&handled](NodeContext&) { handled = true; })});
+  const absl::Status status = MustCompile(builder_)
+                                  .Invoke(Update(), {.stop = stop.get_token()})
+                                  .status();
+  EXPECT_EQ(ErrorKindOf(status), ErrorKind::kCancelled);
+  EXPECT_FALSE(handled);
+}
+
 TEST_F(StoppingTest, ProgressAfterTheTimeIsUpDoesNotBringItBack) {
   AddEntry("a",
            [](NodeContext& node) {

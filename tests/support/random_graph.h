@@ -6,9 +6,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -25,20 +27,24 @@
 
 #include "weir/channels/any_value.h"
 #include "weir/channels/append_log.h"
+#include "weir/channels/ephemeral.h"
 #include "weir/channels/last_value.h"
+#include "weir/channels/messages.h"
 #include "weir/channels/reducer.h"
 #include "weir/channels/topic.h"
 #include "weir/runtime/executor.h"
+#include "weir/runtime/policy.h"
 #include "weir/runtime/state_graph.h"
 
 // Random graphs: a plan drawn from a seed, its description, and the graph made
 // of it.
 //
 // What a node writes and where it leads follows from its input, its superstep
-// and its attempt alone, and nearly everything that it writes tells what it had
-// read and, in channels that keep the order of writes, when it was merged. How
-// long it takes, and on which of several ways it ends, follows from the Host,
-// which each run may be given another of.
+// and its attempt alone, and from the answers that it gets, which follow from
+// the questions. Nearly everything that it writes tells what it had read and,
+// in channels that keep the order of writes, when it was merged. How long it
+// takes, and on which of several ways it ends, follows from the Host, which
+// each run may be given another of.
 namespace weir {
 namespace random_graph {
 
@@ -64,6 +70,14 @@ class Dice {
  private:
   uint64_t state_;
 };
+
+// How tests are told how many graphs, or which one.
+inline std::optional<uint64_t> NumberFromEnvironment(const char* name) {
+  const char* text = std::getenv(name);
+  uint64_t number = 0;
+  if (text == nullptr || !absl::SimpleAtoi(text, &number)) return std::nullopt;
+  return number;
+}
 
 // What the graphs are to have. Counted as it happens in a run.
 enum Feature {
@@ -158,12 +172,32 @@ class Tally {
   std::array<std::atomic<int64_t>, kFeatures> counts_{};
 };
 
+// What is to happen in bodies beside what their plan says.
+class Director {
+ public:
+  enum Moment { kBodyStarts, kBodyActs };
+
+  virtual ~Director() = default;
+  // A failure ends the attempt, which has done nothing yet. `may_fail`: nobody
+  // would notice, had the run been continued.
+  virtual absl::Status Meet(const NodeContext& node, Moment moment,
+                            bool is_inside, bool may_fail) = 0;
+  virtual absl::StatusOr<std::string> Ask(const NodeContext& node,
+                                          const std::string& question,
+                                          bool is_inside) = 0;
+};
+
 // Where a run takes place. Nodes find it as their context.
 struct Host {
   Executor* executor = nullptr;  // Null: callbacks complete at once.
   uint64_t delays = 0;           // Seeds how long nodes take.
   absl::Duration longest_delay = absl::ZeroDuration();
   Tally* tally = nullptr;
+  // If not null, draws what `delays` seeds, for runs whose tasks have other ids
+  // each time.
+  Dice* whims = nullptr;
+  // Null: nodes ask nobody, and know the answers.
+  Director* director = nullptr;
 
   void Count(Feature feature) const {
     if (tally != nullptr) tally->Count(feature);
@@ -234,6 +268,10 @@ struct NodePlan {
 
   std::shared_ptr<const GraphPlan> inner;
   int calls = 1;  // Of kCaller and kAwaiter.
+
+  // Questions, each for the host. A node that calls graphs asks the first of
+  // several before it does.
+  int asks = 0;
 };
 
 struct JoinPlan {
@@ -251,6 +289,13 @@ struct GraphPlan {
   bool has_secret = false;
   bool starts_by_command = false;
   int64_t recursion_limit = 0;
+
+  // What AddPauses() draws. Where runs of the graph are to stop counts for
+  // graphs inside.
+  Memory memory = Memory::kOfTask;
+  std::vector<int> stops_before;
+  std::vector<int> stops_after;
+  bool has_more_channels = false;
 };
 
 namespace internal {
@@ -383,6 +428,62 @@ inline GraphPlan DrawGraph(uint64_t seed) {
   return internal::DrawGraph(dice, 0);
 }
 
+namespace internal {
+
+// The nodes that a Send may lead to.
+inline std::set<int> SentTo(const GraphPlan& graph) {
+  std::set<int> sent_to;
+  for (const NodePlan& node : graph.nodes) {
+    if (node.packets > 0) sent_to.insert(node.packets_to);
+    for (const RouterPlan& router : node.routers) {
+      if (router.kind != RouterPlan::kSends) continue;
+      sent_to.insert(router.to.begin(), router.to.end());
+    }
+  }
+  return sent_to;
+}
+
+// `may_pause`: its runs have checkpoints, and whoever waits for one waits until
+// it has ended. `alone`: no two run at once.
+inline void AddPauses(Dice& dice, GraphPlan& graph, bool may_pause,
+                      bool alone) {
+  const std::set<int> sent_to = SentTo(graph);
+  // A command for the parent ends the graph, whether its siblings have answers
+  // or not.
+  for (const NodePlan& node : graph.nodes) may_pause &= !node.commands_parent;
+  graph.has_more_channels = true;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    NodePlan& node = graph.nodes[i];
+    if (may_pause && dice.Chance(20)) node.asks = dice.Between(1, 3);
+    if (node.inner == nullptr) continue;
+    GraphPlan inner = *node.inner;
+    const bool inner_alone = alone && !sent_to.contains(static_cast<int>(i));
+    if (dice.Chance(20)) {
+      inner.memory = Memory::kNone;
+    } else if (inner_alone && dice.Chance(40)) {
+      // Two at once would take turns with one memory, in any order.
+      inner.memory = Memory::kOfThread;
+    }
+    const bool inner_pauses = may_pause && inner.memory != Memory::kNone;
+    AddPauses(dice, inner, inner_pauses, inner_alone);
+    if (inner_pauses && dice.Chance(15)) {
+      std::vector<int>& stops =
+          dice.Chance(50) ? inner.stops_before : inner.stops_after;
+      stops.push_back(dice.Below(static_cast<int>(inner.nodes.size())));
+    }
+    node.inner = std::make_shared<const GraphPlan>(std::move(inner));
+  }
+}
+
+}  // namespace internal
+
+// Adds what only runs with a checkpointer can do: questions, graphs inside that
+// remember, and places inside to stop at.
+inline void AddPauses(uint64_t seed, GraphPlan& graph) {
+  Dice dice(seed);
+  internal::AddPauses(dice, graph, true, true);
+}
+
 // What the node is called in what it writes.
 inline std::string Label(int node) {
   return node == kNoNode   ? "nowhere"
@@ -409,10 +510,20 @@ inline std::string Describe(const GraphPlan& graph, int indent = 0) {
   };
   const std::string margin(static_cast<size_t>(indent), ' ');
   std::string out = absl::StrFormat(
-      "%sgraph: %d nodes, leads on for %d turns, recursion limit %d%s%s\n",
+      "%sgraph: %d nodes, leads on for %d turns, recursion limit %d%s%s%s",
       margin, graph.nodes.size(), graph.turns, graph.recursion_limit,
       graph.has_secret ? ", has a private channel" : "",
-      graph.starts_by_command ? ", started by a command to n00" : "");
+      graph.starts_by_command ? ", started by a command to n00" : "",
+      graph.memory == Memory::kOfThread ? ", remembers its thread"
+      : graph.memory == Memory::kNone   ? ", remembers nothing"
+                                        : "");
+  if (!graph.stops_before.empty()) {
+    absl::StrAppend(&out, ", stops before ", labels(graph.stops_before));
+  }
+  if (!graph.stops_after.empty()) {
+    absl::StrAppend(&out, ", stops after ", labels(graph.stops_after));
+  }
+  out += '\n';
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const NodePlan& node = graph.nodes[i];
     absl::StrAppendFormat(&out, "%s  %s: %s, merged as %d, writes", margin,
@@ -426,6 +537,7 @@ inline std::string Describe(const GraphPlan& graph, int indent = 0) {
     if (node.reads_secret) out += "; reads the private channel";
     if (node.emits > 0) absl::StrAppend(&out, "; emits ", node.emits);
     if (node.naps > 0) absl::StrAppend(&out, "; sleeps ", node.naps, " times");
+    if (node.asks > 0) absl::StrAppend(&out, "; asks ", node.asks, " times");
     if (node.failing.has_value()) {
       absl::StrAppendFormat(
           &out, "; fails (%s) %s %d, has %d attempts%s",
@@ -477,6 +589,9 @@ struct Channels {
   Channel<int> shared;
   Channel<AppendLog<std::string>, OneOrMany<std::string>> secret;
   std::vector<Channel<int>> own;  // Of each node.
+  // Only of graphs that have more channels.
+  Channel<std::string> brief;
+  Channel<MessageList<>, OneOrMany<Message>> messages;
 };
 
 namespace internal {
@@ -488,6 +603,9 @@ struct Wiring {
   std::vector<std::string> names;  // Of nodes.
   std::vector<NodeId> ids;
   std::vector<std::string> parent_names;  // Empty at the root.
+  bool has_more_channels = false;
+  // What fails in a graph around this one is handled.
+  bool handled = false;
   std::vector<bool> only_joined;
   std::vector<bool> is_graph;
 };
@@ -513,9 +631,15 @@ inline uint64_t Mix(uint64_t seed, std::string_view text) {
 
 // Differs from task to task, attempt to attempt and run to run.
 inline uint64_t Whim(const NodeContext& node, int which) {
+  if (Dice* whims = HostOf(node).whims) return whims->Next();
   return Mix(
       HostOf(node).delays + static_cast<uint64_t>(64 * node.attempt() + which),
       node.task_id());
+}
+
+// The host's answer to a question.
+inline std::string AnswerTo(std::string_view question) {
+  return absl::StrCat("answer ", Mix(3, question) % 997);
 }
 
 // One of a few, so that some end at the same time.
@@ -587,6 +711,15 @@ inline NodeResult Fail(const NodeContext& node, const Actor& self) {
   }
 }
 
+// Something may happen to the body.
+inline absl::Status Meet(const NodeContext& node, const Actor& self,
+                         Director::Moment moment) {
+  Director* director = HostOf(node).director;
+  if (director == nullptr) return absl::OkStatus();
+  return director->Meet(node, moment, !self.wiring->parent_names.empty(),
+                        !self.wiring->handled && !self.plan.handled);
+}
+
 // What the node has read, as text.
 inline std::string Seen(const NodeContext& node, const Actor& self,
                         std::string_view found) {
@@ -601,6 +734,10 @@ inline std::string Seen(const NodeContext& node, const Actor& self,
   if (!node.Get(of.topic).empty()) {
     host.Count(kTopicRead);
     absl::StrAppend(&text, "[", node.Get(of.topic).back(), "]");
+  }
+  if (self.wiring->has_more_channels && packet == nullptr) {
+    absl::StrAppend(&text, "(", node.Get(of.brief), ",",
+                    node.Get(of.messages).size(), ")");
   }
   if (self.plan.reads_secret && !node.Get(of.secret).empty()) {
     host.Count(kSecretRead);
@@ -648,6 +785,14 @@ inline Update MakeUpdate(const NodeContext& node, const Actor& self,
                static_cast<int>(number));
   }
   if (writes & kToShared) update.Set(to.shared, self.index);
+  if (self.wiring->has_more_channels) {
+    if (writes & kToTopic) update.Set(to.brief, brief);
+    // Two of three replace another.
+    if (writes & kToTopics) {
+      update.Set(to.messages,
+                 Message{"assistant", brief, absl::StrCat("id ", number % 3)});
+    }
+  }
   return update;
 }
 
@@ -672,13 +817,44 @@ inline Command ForParent(const Actor& self) {
   return command;
 }
 
+// Asks the node's questions from `first` up to `end`, and adds the answers to
+// `found`.
+inline absl::Status AskAll(const NodeContext& node, const Actor& self,
+                           int first, int end, std::string* found) {
+  const std::string* packet = Packet(node);
+  for (int i = first; i < end; ++i) {
+    const std::string question =
+        absl::StrCat(Label(self.index), "@", node.step(), "<",
+                     packet == nullptr ? "" : *packet, "#",
+                     Turn(node, *self.wiring), " asks ", i);
+    Director* director = HostOf(node).director;
+    absl::StatusOr<std::string> answer = AnswerTo(question);
+    if (director != nullptr)
+      answer =
+          director->Ask(node, question, !self.wiring->parent_names.empty());
+    if (!answer.ok()) return answer.status();
+    absl::StrAppend(found, "!", *answer);
+  }
+  return absl::OkStatus();
+}
+
+// How many questions come before the graphs that the node calls.
+inline int FirstAsks(const NodePlan& plan) {
+  return plan.inner != nullptr && plan.asks > 1 ? 1 : 0;
+}
+
 // What every node does once it is its turn. `found` is what graphs that it
-// called returned.
+// called returned, and what it was answered.
 inline NodeResult Act(NodeContext& node, const Actor& self,
-                      std::string_view found = {}) {
+                      std::string found = {}) {
   const Host& host = HostOf(node);
   const Wiring& wiring = *self.wiring;
   const NodePlan& plan = self.plan;
+  absl::Status met = Meet(node, self,
+                          plan.form == Form::kFunction ? Director::kBodyStarts
+                                                       : Director::kBodyActs);
+  if (met.ok()) met = AskAll(node, self, FirstAsks(plan), plan.asks, &found);
+  if (!met.ok()) return met;
   host.Count(kTask);
   if (node.attempt() > 1) host.Count(kRetry);
   EmitFew(node, self, "acts");
@@ -773,13 +949,15 @@ inline Task<int> Nap(NodeContext& node, int which) {
 inline Task<NodeResult> Sleeper(NodeContext& node,
                                 std::shared_ptr<const Actor> self) {
   int stopped = 0;
-  for (int i = 0; i < self->plan.naps; ++i) {
+  absl::Status met = Meet(node, *self, Director::kBodyStarts);
+  for (int i = 0; i < self->plan.naps && met.ok(); ++i) {
     EmitFew(node, *self, "sleeps");
     Task<int> nap = Nap(node, i);
     stopped += co_await nap;
   }
-  NodeResult result = Act(node, *self);
-  if (stopped > 0) result = NodeResult(absl::CancelledError("stopped"));
+  if (met.ok() && stopped > 0) met = absl::CancelledError("stopped");
+  NodeResult result(met);
+  if (met.ok()) result = Act(node, *self);
   co_return std::move(result);
 }
 
@@ -793,6 +971,9 @@ inline Update InnerInput(const NodeContext& node, const Actor& self, int call) {
 
 inline NodeResult Caller(NodeContext& node, const Actor& self) {
   std::string found;
+  absl::Status met = Meet(node, self, Director::kBodyStarts);
+  if (met.ok()) met = AskAll(node, self, 0, FirstAsks(self.plan), &found);
+  if (!met.ok()) return met;
   for (int i = 0; i < self.plan.calls; ++i) {
     HostOf(node).Count(kGraphCalled);
     absl::StatusOr<Values> values =
@@ -806,7 +987,10 @@ inline NodeResult Caller(NodeContext& node, const Actor& self) {
 inline Task<NodeResult> Awaiter(NodeContext& node,
                                 std::shared_ptr<const Actor> self) {
   std::string found;
-  absl::Status failed;
+  absl::Status failed = Meet(node, *self, Director::kBodyStarts);
+  if (failed.ok()) {
+    failed = AskAll(node, *self, 0, FirstAsks(self->plan), &found);
+  }
   for (int i = 0; i < self->plan.calls && failed.ok(); ++i) {
     HostOf(node).Count(kGraphAwaited);
     GraphCall call = node.Invoke(*self->inner, InnerInput(node, *self, i));
@@ -825,6 +1009,8 @@ inline Task<NodeResult> Awaiter(NodeContext& node,
 inline void CallBack(NodeContext& node, Completion done,
                      const std::shared_ptr<const Actor>& self) {
   const Host& host = HostOf(node);
+  const absl::Status met = Meet(node, *self, Director::kBodyStarts);
+  if (!met.ok()) return done(met);
   const bool drops =
       self->plan.failing == Failing::kDropped && IsToFail(node, *self);
   if (drops) host.Count(kCompletionDropped);
@@ -870,6 +1056,11 @@ inline Channels AddChannels(StateGraph& builder, const GraphPlan& plan) {
     channels.secret =
         builder.AddPrivateChannel("secret", AppendLogChannel<std::string>());
   }
+  if (plan.has_more_channels) {
+    channels.brief =
+        builder.AddChannel("brief", Ephemeral<std::string>(/*guard=*/false));
+    channels.messages = builder.AddChannel("messages", Messages());
+  }
   return channels;
 }
 
@@ -890,9 +1081,11 @@ inline NodeOptions MakeOptions(const NodePlan& plan, const Channels& channels,
   if (plan.handled) {
     options.error_handler = ErrorHandler([self](NodeContext& node) {
       HostOf(node).Count(kHandled);
+      // Siblings may have been stopped as well, if the run was.
+      std::string text(node.failure()->status.message());
+      text.resize(std::min(text.size(), text.find("; also: ")));
       return Update(self->wiring->channels.list,
-                    absl::StrCat("handled: ",
-                                 std::string(node.failure()->status.message())))
+                    absl::StrCat("handled: ", text))
           .Set(self->wiring->channels.turns, 1);
     });
   }
@@ -976,20 +1169,31 @@ inline std::string NodeName(int rank, int node, bool turn_merge_order) {
 
 }  // namespace internal
 
-// Makes the graph. Where the merge order is turned round, the names of nodes
-// sort the other way; nothing else differs that a node reads or writes.
-inline absl::StatusOr<Graph> Build(
-    const GraphPlan& plan, bool turn_merge_order = false,
-    const std::vector<std::string>& parent_names = {}) {
+// BuildOptions: what is made of a plan.
+struct BuildOptions {
+  // The names of nodes sort the other way round; nothing else differs that a
+  // node reads or writes.
+  bool turn_merge_order = false;
+  // Runs of graphs inside stop where their plans say.
+  bool stops_inside = false;
+};
+
+namespace internal {
+
+inline absl::StatusOr<Graph> Build(const GraphPlan& plan,
+                                   const BuildOptions& options,
+                                   const Wiring* around, bool handled) {
   StateGraph builder;
-  auto wiring = std::make_shared<internal::Wiring>();
-  wiring->channels = internal::AddChannels(builder, plan);
+  auto wiring = std::make_shared<Wiring>();
+  wiring->channels = AddChannels(builder, plan);
   wiring->turns = plan.turns;
-  wiring->parent_names = parent_names;
+  if (around != nullptr) wiring->parent_names = around->names;
+  wiring->has_more_channels = plan.has_more_channels;
+  wiring->handled = handled;
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     const int rank = plan.nodes[i].rank;
     wiring->names.push_back(
-        internal::NodeName(rank, static_cast<int>(i), turn_merge_order));
+        NodeName(rank, static_cast<int>(i), options.turn_merge_order));
     wiring->is_graph.push_back(plan.nodes[i].form == Form::kGraph);
     wiring->only_joined.push_back(
         std::none_of(plan.edges.begin(), plan.edges.end(),
@@ -1002,31 +1206,56 @@ inline absl::StatusOr<Graph> Build(
                     }));
   }
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
-    auto self = std::make_shared<internal::Actor>();
+    auto self = std::make_shared<Actor>();
     self->plan = plan.nodes[i];
     self->index = static_cast<int>(i);
     self->wiring = wiring;
     if (self->plan.inner != nullptr) {
       absl::StatusOr<Graph> inner =
-          Build(*self->plan.inner, turn_merge_order, wiring->names);
+          Build(*self->plan.inner, options, wiring.get(),
+                handled || self->plan.handled);
       if (!inner.ok()) return inner;
       self->inner = *std::move(inner);
     }
-    wiring->ids.push_back(internal::AddNode(
-        builder, wiring->names[i], self,
-        internal::MakeOptions(self->plan, wiring->channels, self)));
-    internal::AddRouters(builder, wiring->ids.back(), self, wiring->names);
+    wiring->ids.push_back(
+        AddNode(builder, wiring->names[i], self,
+                MakeOptions(self->plan, wiring->channels, self)));
+    AddRouters(builder, wiring->ids.back(), self, wiring->names);
   }
-  internal::AddEdges(builder, plan, wiring->ids);
-  if (!parent_names.empty()) {
-    // A list that went both ways would double with each run of the graph.
-    builder.SetInput(
-        {wiring->channels.turns, wiring->channels.sum, wiring->channels.fold});
-    builder.SetOutput({wiring->channels.list, wiring->channels.turns,
-                       wiring->channels.sum, wiring->channels.fold,
-                       wiring->channels.any, wiring->channels.topics});
+  AddEdges(builder, plan, wiring->ids);
+  if (around == nullptr) return builder.Compile();
+  // A list that went both ways would double with each run of the graph.
+  builder.SetInput(
+      {wiring->channels.turns, wiring->channels.sum, wiring->channels.fold});
+  builder.SetOutput({wiring->channels.list, wiring->channels.turns,
+                     wiring->channels.sum, wiring->channels.fold,
+                     wiring->channels.any, wiring->channels.topics});
+  CompileOptions compile{.memory = plan.memory};
+  if (options.stops_inside) {
+    for (const int node : plan.stops_before) {
+      compile.interrupt_before.push_back(
+          wiring->names[static_cast<size_t>(node)]);
+    }
+    for (const int node : plan.stops_after) {
+      compile.interrupt_after.push_back(
+          wiring->names[static_cast<size_t>(node)]);
+    }
   }
-  return builder.Compile();
+  return builder.Compile(std::move(compile));
+}
+
+}  // namespace internal
+
+// Makes the graph.
+inline absl::StatusOr<Graph> Build(const GraphPlan& plan,
+                                   const BuildOptions& options = {}) {
+  return internal::Build(plan, options, nullptr, false);
+}
+
+// The names of the plan's nodes, for who stops before or after them.
+inline std::string NodeName(const GraphPlan& plan, int node) {
+  return internal::NodeName(plan.nodes[static_cast<size_t>(node)].rank, node,
+                            false);
 }
 
 // The input that the plan's runs start with.
