@@ -46,6 +46,7 @@ class BarrierSeen {
     return ((word >> (source % 64)) & 1) != 0;
   }
   bool complete() const { return missing_ == 0; }
+  bool any() const { return missing_ < size_; }
   // The number of sources, arrived or not.
   size_t size() const { return size_; }
 

@@ -16,8 +16,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 
+#include "weir/checkpoint/internal/mutex.h"
 #include "weir/checkpoint/internal/saved_nodes.h"
 #include "weir/checkpoint/internal/saved_thread.h"
 
@@ -144,7 +144,7 @@ Pieces TakePieces(NewCheckpoint& made) {
 
 struct MemoryCheckpointer::Rep {
   struct alignas(ABSL_CACHELINE_SIZE) Shard {
-    absl::Mutex mutex;
+    internal::Mutex mutex;
     absl::flat_hash_map<std::string, SavedThread> threads
         ABSL_GUARDED_BY(mutex);
 
@@ -180,8 +180,9 @@ struct MemoryCheckpointer::Rep {
         fence.thread, fence.epoch));
   }
 
-  absl::Status Put(const Fence& fence, NewCheckpoint made);
-  absl::Status PutWrites(const Fence& fence, NewWrites writes);
+  // These take what they are given.
+  absl::Status Put(const Fence& fence, NewCheckpoint& made);
+  absl::Status PutWrites(const Fence& fence, NewWrites& writes);
   std::optional<Found> Get(const CheckpointKey& key);
   std::vector<CheckpointTuple> List(const CheckpointQuery& query);
   void DeleteThread(std::string_view thread);
@@ -191,7 +192,7 @@ struct MemoryCheckpointer::Rep {
 };
 
 absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
-                                          NewCheckpoint made) {
+                                          NewCheckpoint& made) {
   Checkpoint& checkpoint = made.checkpoint;
   const CheckpointId id = checkpoint.id;
   if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
@@ -199,7 +200,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
   Ended ended;
 
   Shard& shard = ShardOf(fence.thread);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Fenced(fence);
   if (thread == nullptr) return FencedError(fence);
   SavedNamespace* in = thread->Find(checkpoint.ns);
@@ -245,11 +246,11 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
 }
 
 absl::Status MemoryCheckpointer::Rep::PutWrites(const Fence& fence,
-                                                NewWrites writes) {
+                                                NewWrites& writes) {
   const CheckpointId id = writes.checkpoint;
   if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
   Shard& shard = ShardOf(fence.thread);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Fenced(fence);
   if (thread == nullptr) return FencedError(fence);
   SavedNamespace* in = thread->Find(writes.ns);
@@ -264,7 +265,7 @@ absl::Status MemoryCheckpointer::Rep::PutWrites(const Fence& fence,
 
 std::optional<Found> MemoryCheckpointer::Rep::Get(const CheckpointKey& key) {
   Shard& shard = ShardOf(key.thread);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Find(key.thread);
   SavedNamespace* in = thread == nullptr ? nullptr : thread->Find(key.ns);
   if (in == nullptr) return std::nullopt;
@@ -289,12 +290,12 @@ std::vector<CheckpointTuple> MemoryCheckpointer::Rep::List(
   };
   if (query.thread) {
     Shard& shard = ShardOf(*query.thread);
-    absl::MutexLock lock(&shard.mutex);
+    internal::MutexLock lock(&shard.mutex);
     SavedThread* thread = shard.Find(*query.thread);
     if (thread != nullptr) add(*query.thread, *thread);
   } else {
     for (Shard& shard : shards) {
-      absl::MutexLock lock(&shard.mutex);
+      internal::MutexLock lock(&shard.mutex);
       for (auto& [name, thread] : shard.threads) add(name, thread);
     }
   }
@@ -317,7 +318,7 @@ std::vector<CheckpointTuple> MemoryCheckpointer::Rep::List(
 void MemoryCheckpointer::Rep::DeleteThread(std::string_view thread) {
   SavedThread deleted;
   Shard& shard = ShardOf(thread);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   const auto at = shard.threads.find(AbslView(thread));
   if (at == shard.threads.end()) return;
   deleted = std::move(at->second);
@@ -333,7 +334,7 @@ void MemoryCheckpointer::Rep::DeleteRuns(
   };
   for (Shard& shard : shards) {
     Ended ended;
-    absl::MutexLock lock(&shard.mutex);
+    internal::MutexLock lock(&shard.mutex);
     for (auto& [name, thread] : shard.threads) {
       for (auto& [ns, in] : thread.namespaces) in.Drop(of_them, ended);
       absl::erase_if(thread.namespaces, [](const auto& in) {
@@ -348,7 +349,7 @@ absl::Status MemoryCheckpointer::Rep::CopyThread(const std::string& from,
   SavedThread copy;
   {
     Shard& shard = ShardOf(from);
-    absl::MutexLock lock(&shard.mutex);
+    internal::MutexLock lock(&shard.mutex);
     const SavedThread* thread = shard.Find(from);
     if (thread == nullptr || thread->namespaces.empty()) {
       return absl::NotFoundError(
@@ -358,7 +359,7 @@ absl::Status MemoryCheckpointer::Rep::CopyThread(const std::string& from,
   }
   copy.epoch = 0;
   Shard& shard = ShardOf(to);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   SavedThread& thread = shard.threads[to];
   if (!thread.namespaces.empty()) {
     return absl::AlreadyExistsError(
@@ -373,7 +374,7 @@ absl::Status MemoryCheckpointer::Rep::CopyThread(const std::string& from,
 void MemoryCheckpointer::Rep::KeepLatest(const std::string& name) {
   Ended ended;
   Shard& shard = ShardOf(name);
-  absl::MutexLock lock(&shard.mutex);
+  internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Find(name);
   if (thread == nullptr) return;
   for (auto& [ns, in] : thread->namespaces) {
@@ -396,7 +397,7 @@ void MemoryCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
   ThreadLease lease{.fence = {.thread = std::string(thread)}};
   {
     Rep::Shard& shard = rep_->ShardOf(thread);
-    absl::MutexLock lock(&shard.mutex);
+    internal::MutexLock lock(&shard.mutex);
     SavedThread& opened = shard.threads[lease.fence.thread];
     opened.epoch = rep_->last_epoch.fetch_add(1, std::memory_order_relaxed) + 1;
     lease.fence.epoch = opened.epoch;
@@ -408,12 +409,12 @@ void MemoryCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
 
 void MemoryCheckpointer::Put(const Fence& fence, NewCheckpoint checkpoint,
                              StatusDone done) {
-  done(rep_->Put(fence, std::move(checkpoint)));
+  done(rep_->Put(fence, checkpoint));
 }
 
 void MemoryCheckpointer::PutWrites(const Fence& fence, NewWrites writes,
                                    StatusDone done) {
-  done(rep_->PutWrites(fence, std::move(writes)));
+  done(rep_->PutWrites(fence, writes));
 }
 
 void MemoryCheckpointer::Get(CheckpointKey key,

@@ -56,9 +56,12 @@ void Settle(Pieces& pieces, bool all) {
 
 // Whether `pieces` tell of every channel of `others`. Both are by name.
 bool Cover(const Pieces& pieces, const Pieces& others) {
-  return pieces.size() >= others.size() &&
-         std::includes(pieces.begin(), pieces.end(), others.begin(),
-                       others.end(), Earlier);
+  auto at = pieces.begin();
+  for (const Ref<Piece>& other : others) {
+    while (at != pieces.end() && NameOf(*at) != NameOf(other)) ++at;
+    if (at++ == pieces.end()) return false;
+  }
+  return true;
 }
 
 void AppendLine(const Node* node, Pieces& pieces) {

@@ -69,11 +69,11 @@ class Ref {
 // A channel as a checkpoint changed it.
 struct Piece {
   SavedChannel channel{};
-  bool removed = false;  // The checkpoint has it not.
-  Ref<Piece> before{};   // What `channel` is appended to.
+  Ref<Piece> before{};  // What `channel` is appended to.
   // A counter; the last to count down, by acquire and release, is behind all
   // uses.
   std::atomic<uint32_t> owners{1};
+  bool removed = false;  // The checkpoint has it not.
 };
 using Pieces = absl::InlinedVector<Ref<Piece>, 2>;
 

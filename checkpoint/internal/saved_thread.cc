@@ -76,7 +76,7 @@ std::vector<PendingWrite> SavedWrites::Sorted() const {
   return sorted;
 }
 
-std::vector<Entry>::const_iterator SavedNamespace::From(
+std::deque<Entry>::const_iterator SavedNamespace::From(
     const CheckpointId& id) const {
   // Most often it is the last or behind it.
   if (entries_.empty() || entries_.back().id < id) return entries_.end();

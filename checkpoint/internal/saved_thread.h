@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -70,10 +71,10 @@ struct Ended {
 // Threads: thread-compatible.
 class SavedNamespace {
  public:
-  const std::vector<Entry>& entries() const { return entries_; }  // By id.
+  const std::deque<Entry>& entries() const { return entries_; }  // By id.
 
   // The first entry of that id or a greater one.
-  std::vector<Entry>::const_iterator From(const CheckpointId& id) const;
+  std::deque<Entry>::const_iterator From(const CheckpointId& id) const;
   // Null if that id has no checkpoint; it may have writes.
   const Entry* Find(const CheckpointId& id) const;
   // The checkpoint of the greatest id; null if there is none.
@@ -90,7 +91,8 @@ class SavedNamespace {
   Entry& FindOrAdd(const CheckpointId& id);
   void RebaseAll(ChangedNodes changed, Ended& ended);
 
-  std::vector<Entry> entries_;
+  // None moves when one is added at the end, however many there are.
+  std::deque<Entry> entries_;
 };
 
 struct SavedThread {

@@ -589,17 +589,22 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
     if (!node.ok()) return node.status();
     triggers_.RestoreDue(*node);
   }
-  for (const std::string& name : engine.waiting) {
+  line_->had_output = engine.wrote_output;
+  line_->ran = engine.ran;
+  line_->ran_step = engine.ran_step;
+  if (engine.rest == nullptr) return absl::OkStatus();
+  const SavedEngine::Rest& rest = *engine.rest;
+  for (const std::string& name : rest.waiting) {
     absl::StatusOr<uint32_t> node = node_of(name);
     if (!node.ok()) return node.status();
     triggers_.Fire(*node);
   }
-  for (const SavedSend& send : engine.sends) {
+  for (const SavedSend& send : rest.sends) {
     absl::StatusOr<uint32_t> node = node_of(send.node);
     if (!node.ok()) return node.status();
     sends_.push_back({*node, send.arg, send.timeout});
   }
-  for (const SavedJoin& saved : engine.joins) {
+  for (const SavedJoin& saved : rest.joins) {
     for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
       if (graph_->joins[i].name != saved.name) continue;
       for (uint32_t source : saved.seen) {
@@ -608,14 +613,11 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
       }
     }
   }
-  line_->had_output = engine.wrote_output;
-  line_->ran = engine.ran;
-  line_->ran_step = engine.ran_step;
-  line_->start = engine.start;
-  line_->start_is_command = engine.start_is_command;
-  if (engine.start != nullptr) {
-    start_ = engine.start_is_command ? NodeResult(Command(*engine.start))
-                                     : NodeResult(Update(engine.start->update));
+  line_->start = rest.start;
+  line_->start_is_command = rest.start_is_command;
+  if (rest.start != nullptr) {
+    start_ = rest.start_is_command ? NodeResult(Command(*rest.start))
+                                   : NodeResult(Update(rest.start->update));
     start_due_ = true;
   }
   return absl::OkStatus();
@@ -624,30 +626,32 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
 std::shared_ptr<const SavedEngine> Run::EngineState() const {
   auto state = std::make_shared<SavedEngine>();
   SavedEngine& engine = *state;
-  auto name = [this](uint32_t node) -> const std::string& {
-    return graph_->nodes[node].name;
-  };
-  for (uint32_t node : triggers_.due()) engine.due.push_back(name(node));
-  for (uint32_t node : triggers_.waiting()) {
-    engine.waiting.push_back(name(node));
-  }
-  for (const PendingSend& send : sends_) {
-    engine.sends.push_back(ToSaved(send));
-  }
-  for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
-    SavedJoin saved;
-    for (uint32_t s = 0; s < graph_->joins[i].sources; ++s) {
-      if (triggers_.join(i).contains(s)) saved.seen.push_back(s);
-    }
-    if (saved.seen.empty()) continue;
-    saved.name = graph_->joins[i].name;
-    engine.joins.push_back(std::move(saved));
-  }
+  const std::vector<CompiledNode>& nodes = graph_->nodes;
+  for (uint32_t node : triggers_.due()) engine.due.push_back(nodes[node].name);
   engine.ran = line_->ran;
   engine.ran_step = line_->ran_step;
-  engine.start = line_->start;
-  engine.start_is_command = line_->start_is_command;
   engine.wrote_output = wrote_output_;
+  std::vector<uint32_t> joins = triggers_.begun_joins();
+  std::sort(joins.begin(), joins.end());
+  if (triggers_.waiting().empty() && sends_.empty() && joins.empty() &&
+      line_->start == nullptr) {
+    return state;
+  }
+  engine.rest = std::make_unique<SavedEngine::Rest>();
+  SavedEngine::Rest& rest = *engine.rest;
+  for (uint32_t node : triggers_.waiting()) {
+    rest.waiting.push_back(nodes[node].name);
+  }
+  for (const PendingSend& send : sends_) rest.sends.push_back(ToSaved(send));
+  for (uint32_t join : joins) {
+    SavedJoin saved{graph_->joins[join].name, {}};
+    for (uint32_t s = 0; s < graph_->joins[join].sources; ++s) {
+      if (triggers_.join(join).contains(s)) saved.seen.push_back(s);
+    }
+    rest.joins.push_back(std::move(saved));
+  }
+  rest.start = line_->start;
+  rest.start_is_command = line_->start_is_command;
   return state;
 }
 

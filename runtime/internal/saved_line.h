@@ -73,12 +73,16 @@ struct SavedEngine {
   // The nodes that ran last, and the superstep in which they did.
   SavedNames ran;
   int64_t ran_step = 0;
-  std::vector<std::string> waiting;  // Deferred nodes that were led to.
-  std::vector<SavedSend> sends;
-  std::vector<SavedJoin> joins;  // Those with something seen.
-  // What the start is to write, before its superstep; see ByName().
-  std::shared_ptr<const Command> start;
-  bool start_is_command = false;
+  // What few checkpoints have.
+  struct Rest {
+    std::vector<std::string> waiting;  // Deferred nodes that were led to.
+    std::vector<SavedSend> sends;
+    std::vector<SavedJoin> joins;  // Those with something seen.
+    // What the start is to write, before its superstep; see ByName().
+    std::shared_ptr<const Command> start;
+    bool start_is_command = false;
+  };
+  std::unique_ptr<Rest> rest;
   // Whether something was written to an output channel since the last input.
   bool wrote_output = false;
 };

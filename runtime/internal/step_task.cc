@@ -805,7 +805,7 @@ void StepTask::Handle(absl::Status failure) {
 std::vector<PendingWrite> StepTask::Writes() const {
   std::vector<PendingWrite> kept;
   if (stored || has_parent_command) return kept;
-  const std::string id = Id();
+  std::string id = Id();
   if (extra_ != nullptr && !extra_->answers.empty()) {
     kept.push_back({id, "", kResumeWrite, std::string(kResumeChannel),
                     Save(Value(SavedAnswers(extra_->answers)))});
@@ -828,8 +828,8 @@ std::vector<PendingWrite> StepTask::Writes() const {
       run->ToSaved(absl::MakeConstSpan(writes), absl::MakeConstSpan(gotos),
                    absl::MakeConstSpan(sends));
   record->fires_edges = fires_edges;
-  kept.push_back(
-      {id, "", 0, std::string(kTaskChannel), SaveTask(std::move(record))});
+  kept.push_back({std::move(id), "", 0, std::string(kTaskChannel),
+                  SaveTask(std::move(record))});
   return kept;
 }
 

@@ -19,38 +19,49 @@ namespace {
 // give the same bytes.
 class IdText {
  public:
-  IdText() { bytes_.reserve(256); }
-
   IdText& Add(std::string_view text) {
-    bytes_.append(text).push_back('\0');
+    char* to = Extend(text.size() + 1);
+    text.copy(to, text.size());
+    to[text.size()] = '\0';
     return *this;
   }
   IdText& Add(uint64_t number) {
-    char bytes[sizeof(number)];
-    for (char& byte : bytes) {
-      byte = static_cast<char>(number);
-      number >>= 8;
+    char* to = Extend(sizeof(number));
+    for (size_t i = 0; i < sizeof(number); ++i) {
+      to[i] = static_cast<char>(number >> (8 * i));
     }
-    bytes_.append(bytes, sizeof(bytes));
     return *this;
   }
 
   // 32 hex digits.
   std::string Hash() const {
-    const XXH128_hash_t hash = XXH3_128bits(bytes_.data(), bytes_.size());
-    std::string hex(32, '0');
-    constexpr char kDigits[] = "0123456789abcdef";
-    uint64_t halves[] = {hash.high64, hash.low64};
-    for (size_t i = 0; i < 2; ++i) {
-      for (size_t digit = 16; digit-- > 0; halves[i] >>= 4) {
-        hex[16 * i + digit] = kDigits[halves[i] & 15];
-      }
-    }
-    return hex;
+    const XXH128_hash_t hash = XXH3_128bits(data(), size_);
+    char hex[32];
+    WriteHex(hash.high64, hex);
+    WriteHex(hash.low64, hex + 16);
+    return std::string(hex, sizeof(hex));
   }
 
  private:
-  std::string bytes_;
+  // Room for more, at the end.
+  char* Extend(size_t size) {
+    const size_t old = size_;
+    size_ += size;
+    if (size_ <= sizeof(few_)) return few_ + old;
+    if (many_.empty()) many_.assign(few_, old);
+    many_.resize(size_);
+    return many_.data() + old;
+  }
+  const char* data() const { return many_.empty() ? few_ : many_.data(); }
+  static void WriteHex(uint64_t number, char* to) {
+    for (size_t digit = 0; digit < 16; ++digit) {
+      to[digit] = "0123456789abcdef"[(number >> (60 - 4 * digit)) & 15];
+    }
+  }
+
+  size_t size_ = 0;
+  char few_[256];     // Most ids are made of less.
+  std::string many_;  // Or all of it.
 };
 
 void AddRunAndNamespace(const Run& run, IdText& text) {

@@ -25,7 +25,9 @@ namespace internal {
 class Triggers {
  public:
   explicit Triggers(const CompiledGraph& graph)
-      : graph_(graph), marks_(graph.nodes.size(), kIdle) {
+      : graph_(graph),
+        marks_(graph.nodes.size(), kIdle),
+        place_of_join_(graph.joins.size()) {
     joins_.reserve(graph.joins.size());
     for (const CompiledJoin& join : graph.joins) {
       joins_.emplace_back(join.sources);
@@ -36,7 +38,7 @@ class Triggers {
   // that is not complete keeps what it has.
   void Consume(const CompiledNode& node) {
     for (uint32_t join : node.led_by_joins) {
-      if (joins_[join].complete()) joins_[join].Reset();
+      if (joins_[join].complete()) Reset(join);
     }
   }
 
@@ -54,7 +56,7 @@ class Triggers {
 
   // One source of a join has run.
   void Arrive(JoinSource at) {
-    if (joins_[at.join].Add(at.source) && joins_[at.join].complete()) {
+    if (Add(at) && joins_[at.join].complete()) {
       Fire(graph_.joins[at.join].target);
     }
   }
@@ -71,12 +73,14 @@ class Triggers {
   const std::vector<uint32_t>& due() const { return due_; }
   const std::vector<uint32_t>& waiting() const { return waiting_; }
   const BarrierSeen& join(uint32_t i) const { return joins_[i]; }
+  // The joins of which some source has run, in no order.
+  const std::vector<uint32_t>& begun_joins() const { return begun_joins_; }
   void RestoreDue(uint32_t node) {
     if (marks_[node] != kIdle) return;
     marks_[node] = kDue;
     due_.push_back(node);
   }
-  void RestoreSeen(JoinSource at) { joins_[at.join].Add(at.source); }
+  void RestoreSeen(JoinSource at) { Add(at); }
 
   // The nodes of the next superstep, in merge order. Valid until Taken().
   const std::vector<uint32_t>& Take() {
@@ -93,11 +97,28 @@ class Triggers {
  private:
   enum Mark : uint8_t { kIdle, kWaiting, kDue };
 
+  bool Add(JoinSource at) {
+    if (!joins_[at.join].any()) {
+      place_of_join_[at.join] = static_cast<uint32_t>(begun_joins_.size());
+      begun_joins_.push_back(at.join);
+    }
+    return joins_[at.join].Add(at.source);
+  }
+  void Reset(uint32_t join) {
+    const uint32_t place = place_of_join_[join];
+    begun_joins_[place] = begun_joins_.back();
+    place_of_join_[begun_joins_[place]] = place;
+    begun_joins_.pop_back();
+    joins_[join].Reset();
+  }
+
   const CompiledGraph& graph_;
   std::vector<Mark> marks_;        // Of each node.
   std::vector<uint32_t> due_;      // Nodes that run next.
   std::vector<uint32_t> waiting_;  // Deferred nodes that wait for the finish.
   std::vector<BarrierSeen> joins_;
+  std::vector<uint32_t> begun_joins_;
+  std::vector<uint32_t> place_of_join_;  // In begun_joins_, where it is begun.
 };
 
 }  // namespace internal
