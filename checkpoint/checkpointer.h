@@ -92,7 +92,9 @@ struct CheckpointerCapabilities {
 // `done` must not wait. Calls of one thread's writer take effect in the order
 // made: what is stored at any moment, also after a crash, is a prefix of them.
 //
-// A call that fails has stored nothing.
+// A call that fails has stored nothing. One that is done has what it promises:
+// a durable store is done when what it was given will stay, whatever happens to
+// the process.
 //
 // Errors:   Aborted to a writer whose fence is not the thread's latest.
 //           InvalidArgument if a checkpoint that is to be written has no id.

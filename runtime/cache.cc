@@ -51,12 +51,13 @@ size_t Cache::Rep::size() const {
 namespace internal {
 
 absl::StatusOr<std::string> CacheKey(const CompiledGraph& graph,
-                                     const CompiledNode& node,
+                                     const CompiledNode& node, bool called,
                                      const CachePolicy& policy,
                                      const Value& input) {
   // No name holds a NUL, so the parts cannot run into each other.
-  std::string key = absl::StrCat(graph.schema, absl::string_view("\0", 1),
-                                 node.name, absl::string_view("\0", 1));
+  std::string key = absl::StrCat(
+      graph.schema, absl::string_view("\0", 1), called ? "call" : "node",
+      absl::string_view("\0", 1), node.name, absl::string_view("\0", 1));
   if (policy.key) return key + policy.key(input);
   // Each value with its type: equal bytes of two types are two inputs.
   auto append = [&key](std::string_view name, const Value& value) {

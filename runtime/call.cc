@@ -79,7 +79,11 @@ CalledFunction::CalledFunction(StepTask* of, std::string_view name,
 
 void CalledFunction::Run() {
   if (begun.exchange(true, std::memory_order_relaxed)) return;
-  if (task.Execute()) Ended();
+  const bool ended_here =
+      stop.stop_requested()
+          ? task.Fail(absl::CancelledError("asked to stop before it began"))
+          : task.Execute();
+  if (ended_here) Ended();
 }
 
 void CalledFunction::Ended() {
@@ -90,8 +94,11 @@ void CalledFunction::Ended() {
 }
 
 bool CalledFunction::WhenEnded(absl::AnyInvocable<void()> then_call) {
+  if (ended()) return false;
   then = std::move(then_call);
-  return mark.exchange(kIsAwaited, std::memory_order_acq_rel) != kHasEnded;
+  uint8_t open = kIsOpen;
+  return mark.compare_exchange_strong(
+      open, kIsAwaited, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
 absl::StatusOr<Value> OfType(Value value, const ValueType* wanted,
@@ -140,26 +147,23 @@ std::shared_ptr<CalledFunction> StepTask::CallFunction(std::string_view name,
   static_cast<void>(Progress(/*by_heartbeat=*/false));
   Extra& mine = extra();
   const absl::Status options_status = CheckCallOptions(name, options);
+  if (!options_status.ok()) options = CallOptions();
   auto made = std::make_shared<CalledFunction>(
       this, name, mine.called_in_attempt++, std::move(body),
       std::move(argument), std::move(options));
   StepTask& task = made->task;
-  auto before = std::find_if(mine.called.begin(), mine.called.end(),
-                             [&](const auto& earlier) {
-                               return earlier->index == made->index &&
-                                      earlier->node->name == made->node->name;
-                             });
-  if (before == mine.called.end()) {
-    mine.called.push_back(made);
+  // Of an earlier attempt.
+  const auto place = static_cast<size_t>(made->index);
+  if (place >= mine.called.size()) mine.called.resize(place + 1);
+  std::shared_ptr<CalledFunction>& before = mine.called[place];
+  if (before == nullptr || before->node->name != made->node->name) {
     run->TakeFoundFor(task);
-  } else if ((*before)->task.succeeded()) {
-    return *before;
-  } else {
-    if ((*before)->task.extra_ != nullptr) {
-      task.extra().answers = (*before)->task.extra_->answers;
-    }
-    *before = made;
+  } else if (before->task.succeeded()) {
+    return before;
+  } else if (before->task.extra_ != nullptr) {
+    task.extra().answers = before->task.extra_->answers;
   }
+  before = made;
   if (mine.open_calls.load(std::memory_order_relaxed) == 0) {
     mine.open_calls.store(1, std::memory_order_relaxed);  // The body's own.
   }
@@ -217,7 +221,7 @@ void StepTask::NoteCallInterrupt(CalledFunction& asks) {
 bool StepTask::NoteUnheardInterrupts() {
   bool any = false;
   for (const std::shared_ptr<CalledFunction>& made : extra_->called) {
-    if (!made->task.interrupted || made->noted ||
+    if (made == nullptr || !made->task.interrupted || made->noted ||
         made->index >= extra_->called_in_attempt) {
       continue;
     }
@@ -245,7 +249,7 @@ absl::StatusOr<Value> StepTask::RunOnce(
   const std::string id = OnceId(*this, name);
   auto recorded = [&](const Value& value) -> absl::StatusOr<Value> {
     if (const auto* failure = value.As<SavedFailure>()) {
-      return absl::Status(failure->code, failure->message);
+      return failure->status();
     }
     return OfType(value, wanted, what);
   };
@@ -283,10 +287,14 @@ absl::StatusOr<Value> StepTask::RunOnce(
     result = CurrentException();
   }
   if (!result.ok() && mode == OnceMode::kAtLeastOnce) return result;
-  Value kept =
-      result.ok() ? *result
-                  : Value(SavedFailure{result.status().code(),
-                                       std::string(result.status().message())});
+  if (ErrorKindOf(result.status()) == ErrorKind::kInterrupt) {
+    mine.told_to_pause = false;
+    mine.asks.clear();
+    result = absl::FailedPreconditionError(absl::StrFormat(
+        "%s asks, and could not run again with the answer; ask outside it",
+        what));
+  }
+  Value kept = result.ok() ? *result : Value(SavedFailure(result.status()));
   if (run->stores_writes()) run->StoreWrites({OnceWrite(id, kept)});
   mine.once.emplace_back(id, std::move(kept));
   return result;
@@ -299,6 +307,7 @@ std::vector<PendingWrite> StepTask::WritesWithin() const {
     kept.push_back(OnceWrite(id, value));
   }
   for (const std::shared_ptr<CalledFunction>& made : extra_->called) {
+    if (made == nullptr) continue;
     for (const auto& of_call :
          {made->task.Writes(), made->task.WritesWithin()}) {
       kept.insert(kept.end(), of_call.begin(), of_call.end());

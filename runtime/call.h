@@ -171,7 +171,9 @@ WEIR_EXPORT absl::StatusOr<Value> RunOnce(
 // NodeContext::Call() returns. It runs beside the node, and has ended before
 // the node's task ends, also if nobody asks for its result. Gives the result
 // once, as absl::StatusOr<T>: by conversion, which holds the worker while the
-// function waits, or by `co_await`. Dropping it drops the result alone.
+// function waits, or by `co_await`. Dropping it drops the result alone: the
+// function goes on, so that it must own what it uses, and not refer to locals
+// of a body that may return before it has ended.
 //
 // Errors:   the function's own, or what it threw, as a NodeError that names the
 //           call; the node may go on. kInterrupt if the function asks: return
@@ -205,7 +207,8 @@ class [[nodiscard]] FunctionCall {
     }
   }
 
-  // Triggers the function's stop token; one that has not begun never does.
+  // Triggers the function's stop token; one that has not begun never does, and
+  // is Cancelled.
   void Cancel() { handle_.Cancel(); }
 
  private:

@@ -34,14 +34,13 @@ struct Final {
 // code that calls functions (NodeContext::Call) rather than as nodes and edges.
 // The body is given what it returned, or saved, when its thread last ran.
 //
-//   weir::Entrypoint<std::string, int> count(
-//       "count", [](weir::NodeContext& node, const std::string& word,
-//                   const int* previous) { return (previous ? *previous : 0) +
-//                   1; });
-//   absl::StatusOr<weir::Graph> graph = count.Compile();
-//   auto result = graph->Invoke(count.Input("a word"), {.checkpointer = &store,
-//                                                       .thread_id = "t"});
-//   int words = result->Get(count.result());
+//   auto add = [](weir::NodeContext&, const int& n, const int* previous) {
+//     return n + (previous == nullptr ? 0 : *previous);
+//   };
+//   weir::Entrypoint<int, int> sum("sum", add);
+//   absl::StatusOr<weir::Graph> graph = sum.Compile();
+//   auto result = graph->Invoke(sum.Input(1), options);
+//   int so_far = result->Get(sum.result());
 //
 // The body takes (NodeContext&, const In&, const Saved* previous); `previous`
 // is null on a thread's first run, and without a checkpointer. It returns an
@@ -51,11 +50,11 @@ struct Final {
 // "previous": Graph::UpdateState() with previous() sets what the next run is
 // given.
 //
-// Source:   LangGraph's functional API. There the body runs in superstep 0;
-// here
-//           that is the start's, as in every graph.
+// Errors:   the body's failure is a node's: see NodeError in docs/errors.md.
 // Threads:  thread-compatible.
 // Lifetime: the graph keeps the body.
+// Source:   LangGraph's functional API. There the body runs in superstep 0,
+//           which here is the start's, as in every graph.
 template <class In, class Out, class Saved = Out>
 class Entrypoint {
  public:

@@ -207,8 +207,10 @@ class WEIR_EXPORT NodeContext {
   // Runs `block()` here, unless it has succeeded before in this task, by that
   // name: then gives the recorded result. A failure is not recorded, and the
   // next attempt runs the block again. In kAtMostOnce the store is told, and
-  // waited for, before the block runs, and a failure is recorded as well.
-  // Include weir/runtime/call.h.
+  // waited for, before the block runs, a failure is recorded as well, and the
+  // block may not ask. (In Durability::kExit a graph inside that has ended well
+  // is not saved; if its node runs again, so do its blocks.) Include
+  // weir/runtime/call.h.
   //
   //   absl::StatusOr<std::string> id =
   //       node.Once("charge", [&] { return bank.Charge(node.task_id()); });

@@ -59,7 +59,8 @@ bool Cover(const Pieces& pieces, const Pieces& others) {
   auto at = pieces.begin();
   for (const Ref<Piece>& other : others) {
     while (at != pieces.end() && NameOf(*at) != NameOf(other)) ++at;
-    if (at++ == pieces.end()) return false;
+    if (at == pieces.end()) return false;
+    ++at;
   }
   return true;
 }

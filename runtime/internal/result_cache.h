@@ -33,10 +33,11 @@ struct CachedResult {
   std::vector<Sent> sends;
 };
 
-// The entry's key: graph, node and the policy's key of the input.
-// FailedPrecondition if the input has no Codec and the policy no key function.
+// The entry's key: graph, node, or function that is called, and the policy's
+// key of the input. FailedPrecondition if the input has no Codec and the policy
+// no key function.
 absl::StatusOr<std::string> CacheKey(const CompiledGraph& graph,
-                                     const CompiledNode& node,
+                                     const CompiledNode& node, bool called,
                                      const CachePolicy& policy,
                                      const Value& input);
 

@@ -8,6 +8,7 @@
 // barrier stores a checkpoint: what has changed since the one before.
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -367,32 +368,31 @@ absl::Status Run::Resume(Input input) {
   // A graph inside returns what it would have, had it not been stopped.
   wrote_output_ = parent_ == nullptr || line_->had_output;
 
-  size_t waiting = 0;
-  for (const TaskWrites& task : line_->found) {
-    if (task.asks()) waiting += task.interrupts->interrupts.size();
-  }
   if (parent_ == nullptr) {
-    if (input.answer().has_value() && waiting > 1) {
+    const std::set<std::string> open = line_->found.Open();
+    if (input.answer().has_value() && open.size() > 1) {
       return absl::FailedPreconditionError(absl::StrFormat(
           "%d interrupts wait in thread '%s', and the answer does not say for "
           "which it is; use Input::ResumeEach() with their ids",
-          waiting, env_->options.thread_id));
+          open.size(), env_->options.thread_id));
     }
     env_->answers->by_id = std::move(input.answers());
     if (input.answer().has_value()) {
-      if (waiting == 1) {
-        for (const TaskWrites& task : line_->found) {
-          if (!task.asks() || task.interrupts->interrupts.empty()) continue;
-          env_->answers->by_id[task.interrupts->interrupts[0].id] =
-              std::move(input.answer());
-        }
+      if (open.size() == 1) {
+        env_->answers->by_id[*open.begin()] = std::move(input.answer());
       } else {
         env_->answers->SetFirst(std::move(input.answer()));
       }
     }
   }
 
+  // What is of another place in the thread is to be stored here, too.
+  const bool forks =
+      line_->travelling &&
+      (!line_->stored.has_value() || (line_->metadata.source != "fork" &&
+                                      line_->metadata.source != "update"));
   TaskWrites null = TakeNullTask();
+  if (line_->travelling) null = TaskWrites();  // Of another future.
   if (input.is_command()) {
     StepTask task;
     task.Plan(this, &graph_->start, 0);
@@ -401,7 +401,8 @@ absl::Status Run::Resume(Input input) {
     const std::shared_ptr<const SavedTask> record =
         ToSaved(absl::MakeConstSpan(task.writes),
                 absl::MakeConstSpan(task.gotos), task.sends);
-    if (stores_writes()) {
+    // A fork holds it; what is gone back to stays as it is.
+    if (stores_writes() && !forks) {
       StoreWrites({{std::string(kNullTask), "", null.records,
                     std::string(kTaskChannel), SaveTask(record)}});
     }
@@ -415,14 +416,10 @@ absl::Status Run::Resume(Input input) {
   }
   if (absl::Status s = ApplyNullTask(null); !s.ok()) return s;
 
-  if (line_->travelling) {
-    line_->found.clear();
-    // What is of another place in the thread is to be stored here, too.
-    if (!line_->stored.has_value() || (line_->metadata.source != "fork" &&
-                                       line_->metadata.source != "update")) {
-      line_->begins_with = "fork";
-      ++step_;
-    }
+  if (line_->travelling) line_->found.clear();
+  if (forks) {
+    line_->begins_with = "fork";
+    ++step_;
   }
   if (Wants(kValues)) Publish(kValues, StateValues{ReadAll(shown())});
   return absl::OkStatus();
@@ -520,17 +517,11 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
 
 absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
   for (const PendingWrite& write : writes) {
-    auto at = std::find_if(
-        line_->found.begin(), line_->found.end(),
-        [&](const TaskWrites& task) { return task.task_id == write.task_id; });
-    if (at == line_->found.end()) {
-      at = line_->found.emplace(at);
-      at->task_id = write.task_id;
-    }
+    TaskWrites* const at = &line_->found.FindOrAdd(write.task_id);
     if (write.channel == kTaskChannel) {
       const absl::StatusOr<const SavedTask*> record = LoadTask(write.value);
       if (!record.ok()) return record.status();
-      AddRecord(**record, &*at);
+      AddRecord(**record, at);
       continue;
     }
     absl::StatusOr<Value> value = Load(write.value);
@@ -840,7 +831,7 @@ void Run::TakeFoundFor(StepTask& task) {
       (line_ == nullptr || line_->resuming) && !env_->answers->by_id.empty();
   if (any_found) {
     if (const TaskWrites* found = FindWrites(task.Id())) {
-      task.found = static_cast<int32_t>(found - line_->found.data());
+      task.found = line_->found.IndexOf(*found);
       task.TakeStored(*found);
     }
   }
@@ -856,11 +847,7 @@ void Run::TakeFoundFor(StepTask& task) {
 }
 
 const TaskWrites* Run::FindWrites(std::string_view task_id) const {
-  if (line_ == nullptr) return nullptr;
-  for (const TaskWrites& task : line_->found) {
-    if (task.task_id == task_id) return &task;
-  }
-  return nullptr;
+  return line_ == nullptr ? nullptr : line_->found.Find(task_id);
 }
 
 bool Run::StopsAt(const StopNodes& stops) const {
@@ -937,6 +924,7 @@ StateSnapshot Run::Snapshot(bool as_history) const {
   state.values = MakeValues();
   if (!line_->current.has_value()) return state;
   state.values = ReadAll(nullptr);
+  const std::set<std::string> open = line_->found.Open();
   state.parent = line_->parent;
   state.metadata = line_->metadata;
   state.created_at = line_->created_at;
@@ -953,10 +941,10 @@ StateSnapshot Run::Snapshot(bool as_history) const {
       const TaskWrites& found = line_->found[static_cast<size_t>(task.found)];
       if (found.interrupts.has_value()) {
         shown.interrupts = found.interrupts->interrupts;
-        if (as_history || found.asks()) {
-          state.interrupts.insert(state.interrupts.end(),
-                                  shown.interrupts.begin(),
-                                  shown.interrupts.end());
+        for (const Interrupt& interrupt : shown.interrupts) {
+          if (as_history || open.contains(interrupt.id)) {
+            state.interrupts.push_back(interrupt);
+          }
         }
       }
       // A task that has been given answers has begun, as LangGraph sees it.

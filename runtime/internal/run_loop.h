@@ -260,7 +260,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
     std::shared_ptr<const SavedEngine> engine;
     bool had_output = false;  // SavedEngine::wrote_output, as it was found.
     // What the tasks of the next superstep have done before this run.
-    std::vector<TaskWrites> found;
+    FoundWrites found;
     // The nodes that ran last, and in which superstep.
     SavedNames ran;
     int64_t ran_step = 0;

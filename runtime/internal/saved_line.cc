@@ -67,6 +67,45 @@ absl::StatusOr<Value> Load(const SavedValue& saved) {
   return *static_cast<const Value*>(saved.shared());
 }
 
+SavedFailure::SavedFailure(const absl::Status& status)
+    : code(status.code()),
+      kind(ErrorKindOf(status)),
+      message(std::string(status.message())) {}
+
+absl::Status SavedFailure::status() const {
+  if (kind == ErrorKind::kNone) return absl::Status(code, message);
+  return MakeError(kind, code, message);
+}
+
+const TaskWrites* FoundWrites::Find(std::string_view task_id) const {
+  const auto at =
+      index_.find(absl::string_view(task_id.data(), task_id.size()));
+  return at == index_.end() ? nullptr : &tasks_[at->second];
+}
+
+TaskWrites& FoundWrites::FindOrAdd(const std::string& task_id) {
+  const auto [at, added] = index_.emplace(task_id, tasks_.size());
+  if (added) tasks_.emplace_back().task_id = task_id;
+  return tasks_[at->second];
+}
+
+std::set<std::string> FoundWrites::Open() const {
+  std::set<std::string> open;
+  std::vector<std::string> answered;
+  for (const TaskWrites& task : tasks_) {
+    if (!task.interrupts.has_value()) continue;
+    for (const Interrupt& interrupt : task.interrupts->interrupts) {
+      if (task.asks()) {
+        open.insert(interrupt.id);
+      } else {
+        answered.push_back(interrupt.id);
+      }
+    }
+  }
+  for (const std::string& id : answered) open.erase(id);
+  return open;
+}
+
 SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine) {
   return SavedValue(std::move(engine), [](const void*, std::string*) {
     return absl::FailedPreconditionError("a run's place has no codec yet");

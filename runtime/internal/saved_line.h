@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,6 +21,7 @@
 #include "weir/channels/values.h"
 #include "weir/checkpoint/checkpoint.h"
 #include "weir/runtime/command.h"
+#include "weir/runtime/errors.h"
 #include "weir/runtime/state.h"
 
 // What a run's checkpoints hold beside the channels of its state, and how it
@@ -98,10 +101,18 @@ struct SavedTask {
   bool fires_edges = true;
 };
 
-// A failure, as a Value.
+// A failure, as a Value; and, of one that an error handler was given, how many
+// questions, graphs and functions the body had come to: the handler's follow.
 struct SavedFailure {
+  explicit SavedFailure(const absl::Status& status);
+  absl::Status status() const;
+
   absl::StatusCode code;
+  ErrorKind kind;
   std::string message;
+  size_t asked = 0;
+  int graphs = 0;
+  int functions = 0;
 };
 
 // kInterruptChannel: what a task asks.
@@ -157,6 +168,38 @@ struct TaskWrites {
                interrupts->interrupts.begin(), interrupts->interrupts.end(),
                [id](const Interrupt& interrupt) { return interrupt.id == id; });
   }
+};
+
+// All that tasks have done since a checkpoint.
+class FoundWrites {
+ public:
+  bool empty() const { return tasks_.empty(); }
+  std::vector<TaskWrites>::iterator begin() { return tasks_.begin(); }
+  std::vector<TaskWrites>::iterator end() { return tasks_.end(); }
+  std::vector<TaskWrites>::const_iterator begin() const {
+    return tasks_.begin();
+  }
+  std::vector<TaskWrites>::const_iterator end() const { return tasks_.end(); }
+  const TaskWrites& operator[](size_t i) const { return tasks_[i]; }
+
+  // Null if it has done nothing.
+  const TaskWrites* Find(std::string_view task_id) const;
+  TaskWrites& FindOrAdd(const std::string& task_id);
+  int32_t IndexOf(const TaskWrites& task) const {
+    return static_cast<int32_t>(&task - tasks_.data());
+  }
+  void clear() {
+    tasks_.clear();
+    index_.clear();
+  }
+
+  // The ids of the questions that wait for answers. What a function asks that
+  // a task calls, both show; it is open while both ask.
+  std::set<std::string> Open() const;
+
+ private:
+  std::vector<TaskWrites> tasks_;
+  absl::flat_hash_map<std::string, size_t> index_;
 };
 
 }  // namespace internal

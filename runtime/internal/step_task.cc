@@ -767,7 +767,8 @@ std::string StepTask::InterruptId() const {
 }
 
 bool StepTask::resumes() const {
-  return (run->resuming() && !run->travelling()) || attempt() > 1;
+  return (run->resuming() && !run->travelling()) || attempt() > 1 ||
+         (call != nullptr && call->parent->resumes());
 }
 
 void StepTask::TakeStored(const TaskWrites& stored_writes) {
@@ -776,8 +777,12 @@ void StepTask::TakeStored(const TaskWrites& stored_writes) {
     // The node has failed for good, and its handler has not ended well.
     if (stored_writes.failure.has_value() && node->policies != nullptr &&
         node->policies->error_handler != nullptr) {
-      Handle(absl::Status(stored_writes.failure->code,
-                          stored_writes.failure->message));
+      const SavedFailure& failure = *stored_writes.failure;
+      Extra& mine = extra();
+      mine.asked = failure.asked;
+      mine.calls = failure.graphs;
+      mine.called_in_attempt = failure.functions;
+      Handle(failure.status());
     }
     return;
   }
@@ -799,7 +804,11 @@ void StepTask::TakeStored(const TaskWrites& stored_writes) {
 void StepTask::Handle(absl::Status failure) {
   handling_ = true;
   fires_edges = false;
-  extra().failure = NodeFailure{node->name, std::move(failure)};
+  Extra& mine = extra();
+  mine.failure = NodeFailure{node->name, std::move(failure)};
+  mine.body_asked = mine.asked;
+  mine.body_graphs = mine.calls;
+  mine.body_functions = mine.called_in_attempt;
 }
 
 std::vector<PendingWrite> StepTask::Writes() const {
@@ -811,7 +820,6 @@ std::vector<PendingWrite> StepTask::Writes() const {
                     Save(Value(SavedAnswers(extra_->answers)))});
   }
   if (interrupted) {
-    if (call != nullptr) return kept;
     kept.push_back(
         {id, "", kInterruptWrite, std::string(kInterruptChannel),
          Save(Value(SavedInterrupts{extra_->asks, extra_->answers.size()}))});
@@ -834,10 +842,12 @@ std::vector<PendingWrite> StepTask::Writes() const {
 }
 
 PendingWrite StepTask::FailureWrite() const {
-  const absl::Status& failure = extra_->failure->status;
+  SavedFailure failure(extra_->failure->status);
+  failure.asked = extra_->body_asked;
+  failure.graphs = extra_->body_graphs;
+  failure.functions = extra_->body_functions;
   return {Id(), "", kFailureWrite, std::string(kFailureChannel),
-          Save(Value(
-              SavedFailure{failure.code(), std::string(failure.message())}))};
+          Save(Value(std::move(failure)))};
 }
 
 void StepTask::PublishStored() {
@@ -1264,7 +1274,8 @@ absl::Status StepTask::EndClock(absl::Status outcome) {
 absl::StatusOr<bool> StepTask::TakeFromCache() {
   absl::StatusOr<std::string> key;
   try {
-    key = CacheKey(run->graph(), *node, *node->policies->cache, Input());
+    key = CacheKey(run->graph(), *node, call != nullptr, *node->policies->cache,
+                   Input());
   } catch (...) {
     return CurrentException();
   }

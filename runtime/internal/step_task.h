@@ -137,8 +137,12 @@ struct StepTask final : CompletionSink, RunListener {
     std::optional<Command> called_command;
     std::optional<absl::Duration> run_timeout;  // Of a Send.
     std::optional<NodeFailure> failure;         // While the error handler runs.
-    std::optional<NodeResult> completed;        // From Complete() to Settle().
-    absl::Status thrown;                        // By a body that waits.
+    // How many questions, graphs and functions the body had come to by then.
+    size_t body_asked = 0;
+    int body_graphs = 0;
+    int body_functions = 0;
+    std::optional<NodeResult> completed;  // From Complete() to Settle().
+    absl::Status thrown;                  // By a body that waits.
     int attempt = 1;
     absl::Time first_attempt;
     // Links the attempt's stop source to the run's.

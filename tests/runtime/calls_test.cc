@@ -1,3 +1,4 @@
+#include <coroutine>
 #include <functional>
 #include <map>
 #include <memory>
@@ -561,6 +562,208 @@ TEST_F(CallsTest, ForkOfThePastRunsItsCallsAgain) {
   ASSERT_THAT(history[1].next, ElementsAre("a"));
   Run(graph, Input::Continue(), {.from = history[1].ref});
   EXPECT_EQ(ran_["double"], 2);
+}
+
+TEST_F(CallsTest, CallThatHasEndedIsNotWaitedForByTheNextAttempt) {
+  AddEntry("a",
+           [this](NodeContext& node) -> Task<NodeResult> {
+             auto call = node.Call("nap", [](NodeContext& task) -> Task<int> {
+               static_cast<void>(co_await task.Sleep(absl::Seconds(1)));
+               co_return 7;
+             });
+             if (node.attempt() == 1) {
+               // It ends between the caller's look and its going to sleep.
+               EXPECT_FALSE(call.await_ready());
+               static_cast<void>(co_await node.Sleep(absl::Seconds(2)));
+               EXPECT_FALSE(call.await_suspend(std::noop_coroutine()));
+               EXPECT_TRUE(call.await_resume().ok());
+               co_return absl::UnavailableError("not now");
+             }
+             absl::StatusOr<int> n = co_await std::move(call);
+             co_return Update(notes_, absl::StrCat(n.value_or(-1)));
+           },
+           {.retry = {RetryPolicy{.jitter = false}}});
+  SimExecutor executor(1);
+  EXPECT_EQ(NotesOf(MustCompile(builder_), notes_, {.executor = &executor}),
+            "7");
+}
+
+TEST_F(CallsTest, NodesAndFunctionsOfOneNameShareNoCache) {
+  AddEntry("fan", [](NodeContext& node) -> NodeResult {
+    absl::StatusOr<std::string> s = node.Call(
+        "fetch", [](const std::string& u) { return u + "!"; }, std::string("u"),
+        CallOptions{.cache = CachePolicy{}});
+    if (!s.ok()) return s.status();
+    Command command;
+    command.go_to.emplace_back(Send("fetch", Value(std::string("u"))));
+    return command;
+  });
+  builder_.AddNode("fetch",
+                   [this](NodeContext&) { return Update(notes_, "node"); },
+                   {.cache = CachePolicy{}});
+  const Graph graph =
+      MustCompile(builder_, {.result_cache = std::make_shared<Cache>()});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(NotesOf(graph, notes_, {.executor = &executor_}), "node");
+  }
+}
+
+TEST_F(CallsTest, CancelledCallThatHasNotBegunNeverDoes) {
+  AddEntry("a", [this](NodeContext& node) {
+    auto call = node.Call("double", Double(), 1);
+    call.Cancel();
+    absl::StatusOr<int> n = std::move(call);
+    EXPECT_EQ(n.status().code(), absl::StatusCode::kCancelled);
+  });
+  MustInvoke(MustCompile(builder_), Update(), {.executor = &executor_});
+  EXPECT_EQ(ran_["double"], 0);
+}
+
+TEST_F(CallsTest, RefusedCallIsNotTriedAgain) {
+  AddEntry("a", [this](NodeContext& node) {
+    absl::StatusOr<int> n = node.Call(
+        "double", Double(), 1,
+        CallOptions{.retry = {RetryPolicy{
+                        .retry_on = [](const absl::Status&) { return true; }}},
+                    .timeout = {.run = absl::ZeroDuration()}});
+    EXPECT_EQ(n.status().code(), absl::StatusCode::kInvalidArgument);
+  });
+  MustInvoke(MustCompile(builder_), Update(), {.executor = &executor_});
+  EXPECT_EQ(ran_["double"], 0);
+}
+
+TEST_F(CallsTest, AnswerOfAFunctionIsGivenOnceAndNoLongerOpen) {
+  bool broken = true;
+  AddEntry("a", [this, &broken](NodeContext& node) -> NodeResult {
+    absl::StatusOr<std::string> both = node.Call(
+        "ask", [&broken](NodeContext& task) -> absl::StatusOr<std::string> {
+          absl::StatusOr<std::string> one = task.Interrupt<std::string>("one?");
+          if (!one.ok()) return one.status();
+          if (broken) return absl::DataLossError("broken");
+          absl::StatusOr<std::string> two = task.Interrupt<std::string>("two?");
+          if (!two.ok()) return two.status();
+          return *one + *two;
+        });
+    if (!both.ok()) return both.status();
+    return Update(notes_, *both);
+  });
+  const Graph graph = MustCompile(builder_);
+  const RunResult result = Run(graph, Update());
+  ASSERT_THAT(result.interrupts, SizeIs(1));
+  const std::string id = result.interrupts[0].id;
+  EXPECT_FALSE(Failure(graph, Input::ResumeEach({{id, Value("A")}})).ok());
+  EXPECT_THAT(
+      graph.GetState({.checkpointer = &store_, .thread_id = "t"})->interrupts,
+      IsEmpty());
+  broken = false;
+  const RunResult again = Run(graph, Input::ResumeEach({{id, Value("A")}}));
+  ASSERT_THAT(again.interrupts, SizeIs(1));
+  EXPECT_EQ(again.interrupts[0].value, Value("two?"));
+  EXPECT_THAT(Run(graph, Input::Resume(Value("B"))).Get(notes_),
+              ElementsAre("AB"));
+}
+
+TEST_F(CallsTest, GraphWithinACallGoesOnWhereItStoppedWhenTheNodeIsRetried) {
+  StateGraph inner;
+  const NotesChannel inner_notes = AddNotes(inner);
+  inner.AddNode("charge", [this](NodeContext& node) {
+    return node
+        .Once(
+            "charge", [this] { ++ran_["charge"]; }, OnceMode::kAtMostOnce)
+        .status();
+  });
+  inner.AddNode("then", [this, inner_notes](NodeContext&) -> NodeResult {
+    if (ran_["then"]++ == 0) return absl::UnavailableError("not now");
+    return Update(inner_notes, "x");
+  });
+  inner.AddEdge(kStart, "charge");
+  inner.AddEdge("charge", "then");
+  const Graph inside = MustCompile(inner);
+  AddEntry("a",
+           [this, inside](NodeContext& node) -> NodeResult {
+             absl::StatusOr<None> done =
+                 node.Call("run", [&inside](NodeContext& task) -> absl::Status {
+                   return absl::StatusOr<Values>(task.Invoke(inside, Update()))
+                       .status();
+                 });
+             if (!done.ok()) return done.status();
+             return Update(notes_, "done");
+           },
+           {.retry = {RetryPolicy{.initial_interval = absl::ZeroDuration(),
+                                  .jitter = false}}});
+  EXPECT_THAT(Run(MustCompile(builder_), Update()).Get(notes_),
+              ElementsAre("done"));
+  EXPECT_EQ(ran_["charge"], 1);
+}
+
+TEST_F(CallsTest, HandlerThatRunsAgainHasItsOwnAnswersAndCalls) {
+  bool broken = true;
+  AddEntry("a",
+           [](NodeContext& node) -> NodeResult {
+             absl::StatusOr<std::string> answer =
+                 node.Interrupt<std::string>("body?");
+             if (!answer.ok()) return answer.status();
+             absl::StatusOr<std::string> told =
+                 node.Call("tell", [] { return std::string("started"); });
+             return absl::DataLossError("gone");
+           },
+           {.error_handler =
+                ErrorHandler([this, &broken](NodeContext& node) -> NodeResult {
+                  absl::StatusOr<std::string> answer =
+                      node.Interrupt<std::string>("handler?");
+                  if (!answer.ok()) return answer.status();
+                  absl::StatusOr<std::string> told =
+                      node.Call("tell", [] { return std::string("failed"); });
+                  if (!told.ok()) return told.status();
+                  if (broken) return absl::UnavailableError("not now");
+                  return Update(notes_, *answer + " " + *told);
+                })});
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  ASSERT_THAT(Run(graph, Input::Resume(Value("to body"))).interrupts,
+              SizeIs(1));
+  EXPECT_FALSE(Failure(graph, Input::Resume(Value("to handler"))).ok());
+  broken = false;
+  EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_),
+              ElementsAre("to handler failed"));
+}
+
+TEST_F(CallsTest, CommandsGivenToThePastLeaveItAsItIs) {
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddNode("b", NoteStep{notes_});
+  builder_.AddEdge("a", "b");
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  const auto history =
+      *graph.GetHistory({.checkpointer = &store_, .thread_id = "t"});
+  ASSERT_THAT(history[1].next, ElementsAre("b"));
+  for (const char* note : {"first", "second"}) {
+    const RunResult result =
+        Run(graph, Input::Command({.update = Update(notes_, note)}),
+            {.from = history[1].ref});
+    EXPECT_THAT(result.Get(notes_), ElementsAre("a@1", note, testing::_));
+  }
+  EXPECT_THAT(
+      graph
+          .GetState(
+              {.checkpointer = &store_, .thread_id = "t", .at = history[1].ref})
+          ->values.Get(notes_),
+      ElementsAre("a@1"));
+}
+
+TEST_F(CallsTest, BlockThatRunsAtMostOnceCannotAsk) {
+  AddEntry("a", [](NodeContext& node) {
+    return node
+        .Once(
+            "charge",
+            [&node]() -> absl::Status {
+              return absl::StatusOr<int>(node.Interrupt<int>("sure?")).status();
+            },
+            OnceMode::kAtMostOnce)
+        .status();
+  });
+  EXPECT_THAT(std::string(Failure(MustCompile(builder_)).message()),
+              HasSubstr("ask outside it"));
 }
 
 // Once.
