@@ -461,7 +461,7 @@ TEST_F(SavedRunsTest, InputIsTakenUpByAGraphThatIsCompiledAnew) {
     const NodeId a = builder.AddNode("a", [name, &got](NodeContext& node) {
       got.push_back("a " + node.Get(name));
     });
-    const NodeId b = builder.AddNode("b", [name, &got](NodeContext& node) {
+    const NodeId b = builder.AddNode("b", [&got](NodeContext& node) {
       got.push_back("b " + *node.Find("name")->As<std::string>());
     });
     builder.AddEdge(kStart, a);
