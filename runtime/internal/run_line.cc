@@ -872,7 +872,6 @@ void Run::EndStopped() {
 // Tasks ask: the superstep is not ended, and its checkpoint stays the last. The
 // result shows what the tasks that have finished wrote.
 void Run::EndInterrupted() {
-  end_ = RunEnd::kInterrupted;
   wrote_output_ = true;
   bool finished = false;
   for (uint32_t i = 0; i < task_count_; ++i) {
@@ -884,6 +883,8 @@ void Run::EndInterrupted() {
     }
     finished |= !task.interrupted && !task.writes.empty();
   }
+  // Where nobody asks, a graph inside has stopped before or after a node.
+  end_ = interrupts_.empty() ? RunEnd::kStopped : RunEnd::kInterrupted;
   if (line_ != nullptr && env_->options.durability == Durability::kExit) {
     StoreExit();  // Before the state shows more than its checkpoint.
   }

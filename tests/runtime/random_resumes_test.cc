@@ -107,8 +107,7 @@ enum Happening {
   kAnsweredAfter,  // with answers to what the thread's state showed.
   kSameRunAgain,   // Runs begun with the input of the turn, and its run id.
   kInputAgain,     // The input had been lost.
-  kStopped,        // Before or after a node of the outermost graph.
-  kStoppedInside,
+  kStopped,        // Before or after a node.
   kCancelled,
   kDrained,
   kStoreFailed,
@@ -142,7 +141,6 @@ constexpr std::array<std::string_view, kHappenings> kHappeningNames = {
     "same_run_again",
     "input_again",
     "stopped",
-    "stopped_inside",
     "cancelled",
     "drained",
     "store_failed",
@@ -840,10 +838,7 @@ class Story {
         Count(kStopped);
         break;
       case RunEnd::kInterrupted:
-        if (result.interrupts.empty()) {
-          Count(kStoppedInside);
-          break;
-        }
+        EXPECT_FALSE(result.interrupts.empty()) << happened_;
         asked_ = result.interrupts;
         asks_known_ = true;
         Count(kAsked);

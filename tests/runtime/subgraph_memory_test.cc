@@ -103,7 +103,7 @@ TEST_F(SubgraphMemoryTest, StopInsideLeavesTheSiblingOfTheGraphFinished) {
   builder_.AddJoin({"inside", "sibling"}, "last");
   const Graph graph = MustCompile(builder_);
   const RunResult stopped = Run(graph, Update());
-  EXPECT_NE(stopped.end, RunEnd::kFinished);
+  EXPECT_EQ(stopped.end, RunEnd::kStopped);
   EXPECT_THAT(stopped.interrupts, IsEmpty()) << "nobody asks";
   EXPECT_EQ(stopped.ToJson(), R"({"notes": [], "log": ["sibling"]})");
   EXPECT_THAT(TakeRan(), testing::UnorderedElementsAre("x", "sibling"));
