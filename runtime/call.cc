@@ -56,10 +56,19 @@ PendingWrite OnceWrite(const std::string& id, Value value) {
   return {id, "", 0, std::string(kTaskChannel), SaveTask(std::move(record))};
 }
 
-absl::Status OutsideABody(std::string_view what, std::string_view name) {
+absl::Status OutsideABody(const std::string& what) {
   return absl::FailedPreconditionError(
-      absl::StrFormat("%s '%s' in a router; only the body of a node has them",
-                      std::string(what), std::string(name)));
+      absl::StrFormat("a router %s; only the body of a node may", what));
+}
+
+// `value`, if it is of the type wanted (null: any).
+absl::StatusOr<Value> OfType(Value value, const ValueType* wanted,
+                             const std::string& what) {
+  if (wanted == nullptr || value.type() == wanted) return value;
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s has recorded %s, and is now to give %s; give what has changed "
+      "another name",
+      what, Shown(value), wanted->name));
 }
 
 }  // namespace
@@ -99,15 +108,6 @@ bool CalledFunction::WhenEnded(absl::AnyInvocable<void()> then_call) {
   uint8_t open = kIsOpen;
   return mark.compare_exchange_strong(
       open, kIsAwaited, std::memory_order_acq_rel, std::memory_order_acquire);
-}
-
-absl::StatusOr<Value> OfType(Value value, const ValueType* wanted,
-                             const std::string& what) {
-  if (wanted == nullptr || value.type() == wanted) return value;
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "%s has recorded %s, and is now to give %s; give what has changed "
-      "another name",
-      what, Shown(value), wanted->name));
 }
 
 absl::StatusOr<Value> CalledFunction::Result(const ValueType* wanted) {
@@ -348,7 +348,7 @@ absl::Status CallHandle::Wait() {
 }
 
 absl::StatusOr<Value> CallHandle::Result(const ValueType* wanted) {
-  if (call_ == nullptr) return OutsideABody("a function was called", "");
+  if (call_ == nullptr) return OutsideABody("called a function");
   return call_->Result(wanted);
 }
 
@@ -374,7 +374,10 @@ absl::StatusOr<Value> RunOnce(
     const NodeContext& node, std::string_view name, OnceMode mode,
     const ValueType* wanted, absl::FunctionRef<absl::StatusOr<Value>()> block) {
   StepTask* const task = CallAccess::task(node);
-  if (task == nullptr) return OutsideABody("a block was to run once,", name);
+  if (task == nullptr) {
+    return OutsideABody(
+        absl::StrFormat("has the block '%s'", std::string(name)));
+  }
   return task->RunOnce(name, mode, wanted, block);
 }
 

@@ -2,7 +2,6 @@
 #define WEIR_RUNTIME_INTERNAL_CALLED_FUNCTION_H_
 
 #include <atomic>
-#include <coroutine>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,11 +27,11 @@ namespace internal {
 // StepTask is in no superstep's list: it runs while the calling task does, and
 // what it leaves is its result, as its one write.
 //
-// Threads:  Run() and Execute() by whoever may begin it, once; Cancel() and
-//           ended() at any time; the rest by the calling body.
+// Threads:  Run() and ended() by anyone; Ended() by who ended it; the rest by
+//           the calling body. `stop` is thread-safe.
 // Lifetime: shared by the calling task, its FunctionCall and the job that may
 //           begin it; what it refers to lives while it has not ended.
-struct CalledFunction : std::enable_shared_from_this<CalledFunction> {
+struct CalledFunction {
   CalledFunction(StepTask* of, std::string_view name, int at_index,
                  NodeBody body, Value argument, CallOptions options);
 
@@ -56,18 +55,14 @@ struct CalledFunction : std::enable_shared_from_this<CalledFunction> {
   bool noted = false;  // What it asks is among what its parent asks.
   // Whether someone has begun it. Relaxed: it says nothing else.
   std::atomic<bool> begun{false};
-  // The hand-shake with who waits: it and Ended() each exchange their mark in,
-  // and whoever comes second goes on. acq_rel: the second sees what the first
-  // did.
+  // The hand-shake with who waits: it marks what is open, and Ended() then
+  // calls `then`; or finds that it has ended, which stays. acq_rel: Ended()
+  // sees `then`, and who waits what the function did.
   enum Mark : uint8_t { kIsOpen, kIsAwaited, kHasEnded };
   std::atomic<uint8_t> mark{kIsOpen};
   absl::AnyInvocable<void()> then;
   absl::Notification done;  // Notified only for a worker that is held.
 };
-
-// `value`, if it is of the type wanted (null: any).
-absl::StatusOr<Value> OfType(Value value, const ValueType* wanted,
-                             const std::string& what);
 
 }  // namespace internal
 }  // namespace v0

@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/graph_run.h"
+#include "tests/support/saved_graph.h"
 
 #include "weir/channels/last_value.h"
 #include "weir/checkpoint/memory_checkpointer.h"
@@ -40,42 +41,21 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class CallsTest : public testing::Test {
+class CallsTest : public SavedGraphTest {
  protected:
-  template <class F>
-  void AddEntry(const std::string& name, F body, NodeOptions options = {}) {
-    builder_.AddNode(name, std::move(body), std::move(options));
-    builder_.AddEdge(kStart, name);
-  }
-  RunOptions Saved(RunOptions options = {}) {
-    options.thread_id = "t";
-    options.checkpointer = &store_;
-    options.executor = &executor_;
-    return options;
-  }
-  RunResult Run(const Graph& graph, Input input, RunOptions options = {}) {
-    absl::StatusOr<RunResult> result =
-        graph.Invoke(std::move(input), Saved(std::move(options)));
-    EXPECT_TRUE(result.ok()) << result.status();
-    return result.ok() ? *std::move(result) : RunResult();
-  }
   absl::Status Failure(const Graph& graph, Input input = Update(),
                        RunOptions options = {}) {
-    return graph.Invoke(std::move(input), Saved(std::move(options))).status();
+    return Invoke(graph, std::move(input), std::move(options)).status();
   }
   // A function that counts its calls and doubles.
   auto Double() {
     return [this](int n) {
-      ++ran_["double"];
+      ++times_["double"];
       return 2 * n;
     };
   }
 
-  StateGraph builder_;
-  const NotesChannel notes_ = AddNotes(builder_);
-  MemoryCheckpointer store_;
-  InlineExecutor executor_;
-  std::map<std::string, int> ran_;
+  std::map<std::string, int> times_;
 };
 
 TEST_F(CallsTest, GivesWhatTheFunctionReturns) {
@@ -222,16 +202,16 @@ TEST_F(CallsTest, FinishedCallsAreNotRunAgainAfterAnInterrupt) {
   const Graph graph = MustCompile(builder_);
   for (const Durability durability :
        {Durability::kSync, Durability::kAsync, Durability::kExit}) {
-    ran_.clear();
+    times_.clear();
     EXPECT_THAT(Run(graph, Update(), {.durability = durability}).interrupts,
                 SizeIs(1));
-    EXPECT_EQ(ran_["double"], 1);
+    EXPECT_EQ(times_["double"], 1);
     EXPECT_EQ(
         Run(graph, Input::Resume(Value("weir")), {.durability = durability})
             .Get(notes_)
             .back(),
         "weir610");
-    EXPECT_EQ(ran_["double"], 2);
+    EXPECT_EQ(times_["double"], 2);
   }
 }
 
@@ -246,7 +226,7 @@ TEST_F(CallsTest, FinishedCallsAreNotRunAgainAfterAFailure) {
   EXPECT_FALSE(Failure(graph).ok());
   broken = false;
   EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_), ElementsAre("6"));
-  EXPECT_EQ(ran_["double"], 1);
+  EXPECT_EQ(times_["double"], 1);
 }
 
 TEST_F(CallsTest, FailedCallsRunAgain) {
@@ -279,7 +259,7 @@ TEST_F(CallsTest, CallsAreNumberedAnewInEachAttemptAndKeptOverThem) {
   EXPECT_EQ(NotesOf(MustCompile(builder_), notes_, {.executor = &executor}),
             "24");
   EXPECT_EQ(attempts, 3);
-  EXPECT_EQ(ran_["double"], 2);
+  EXPECT_EQ(times_["double"], 2);
 }
 
 TEST_F(CallsTest, EmptyResultCountsAsAResult) {
@@ -302,7 +282,7 @@ TEST_F(CallsTest, EmptyResultCountsAsAResult) {
 TEST_F(CallsTest, QuestionsOfFunctionsShowOnceAndAnswersReachTheRightOne) {
   auto ask = [this](NodeContext& task,
                     const std::string& what) -> absl::StatusOr<std::string> {
-    ++ran_[what];
+    ++times_[what];
     absl::StatusOr<std::string> answer = task.Interrupt<std::string>(what);
     if (!answer.ok()) return answer.status();
     return what + *answer;
@@ -321,23 +301,21 @@ TEST_F(CallsTest, QuestionsOfFunctionsShowOnceAndAnswersReachTheRightOne) {
   ASSERT_THAT(result.interrupts, SizeIs(2));
   EXPECT_EQ(result.interrupts[0].value, Value("one?"));
   EXPECT_EQ(result.interrupts[1].value, Value("two?"));
-  EXPECT_EQ(
-      graph.GetState({.checkpointer = &store_, .thread_id = "t"})->interrupts,
-      result.interrupts);
+  EXPECT_EQ(graph.GetState(Thread())->interrupts, result.interrupts);
   const std::string second = result.interrupts[1].id;
   result = Run(graph, Input::ResumeEach({{second, Value("B")}}));
   ASSERT_THAT(result.interrupts, SizeIs(1));
   EXPECT_EQ(result.interrupts[0].value, Value("one?"));
   EXPECT_THAT(Run(graph, Input::Resume(Value("A"))).Get(notes_),
               ElementsAre("one?Atwo?B"));
-  EXPECT_EQ(ran_["two?"], 2) << "it had ended";
+  EXPECT_EQ(times_["two?"], 2) << "it had ended";
 }
 
 TEST_F(CallsTest, QuestionThatTheNodeDoesNotAskForPausesItAllTheSame) {
   AddEntry("a", [this](NodeContext& node) {
     auto call = node.Call("ask", [this](NodeContext& task) -> absl::Status {
       absl::StatusOr<std::string> answer = task.Interrupt<std::string>("well?");
-      if (answer.ok()) ran_[*answer] = 1;
+      if (answer.ok()) times_[*answer] = 1;
       return answer.status();
     });
     return Update(notes_, "done");
@@ -348,7 +326,7 @@ TEST_F(CallsTest, QuestionThatTheNodeDoesNotAskForPausesItAllTheSame) {
   EXPECT_THAT(result.Get(notes_), IsEmpty());
   EXPECT_THAT(Run(graph, Input::Resume(Value("yes"))).Get(notes_),
               ElementsAre("done"));
-  EXPECT_EQ(ran_["yes"], 1);
+  EXPECT_EQ(times_["yes"], 1);
 }
 
 TEST_F(CallsTest, SwallowedQuestionOfAFunctionFailsTheNode) {
@@ -441,9 +419,9 @@ TEST_F(CallsTest, CacheKeysCoverTheArgument) {
   const Graph graph =
       MustCompile(builder_, {.result_cache = std::make_shared<Cache>()});
   EXPECT_EQ(NotesOf(graph, notes_, {.executor = &executor_}), "8");
-  EXPECT_EQ(ran_["double"], 2);
+  EXPECT_EQ(times_["double"], 2);
   EXPECT_EQ(NotesOf(graph, notes_, {.executor = &executor_}), "8");
-  EXPECT_EQ(ran_["double"], 2);
+  EXPECT_EQ(times_["double"], 2);
 }
 
 TEST_F(CallsTest, EventsOfACallComeBeforeTheCallersNext) {
@@ -557,11 +535,10 @@ TEST_F(CallsTest, ForkOfThePastRunsItsCallsAgain) {
   });
   const Graph graph = MustCompile(builder_);
   Run(graph, Update());
-  const auto history =
-      *graph.GetHistory({.checkpointer = &store_, .thread_id = "t"});
+  const auto history = *graph.GetHistory(Thread());
   ASSERT_THAT(history[1].next, ElementsAre("a"));
   Run(graph, Input::Continue(), {.from = history[1].ref});
-  EXPECT_EQ(ran_["double"], 2);
+  EXPECT_EQ(times_["double"], 2);
 }
 
 TEST_F(CallsTest, CallThatHasEndedIsNotWaitedForByTheNextAttempt) {
@@ -616,7 +593,7 @@ TEST_F(CallsTest, CancelledCallThatHasNotBegunNeverDoes) {
     EXPECT_EQ(n.status().code(), absl::StatusCode::kCancelled);
   });
   MustInvoke(MustCompile(builder_), Update(), {.executor = &executor_});
-  EXPECT_EQ(ran_["double"], 0);
+  EXPECT_EQ(times_["double"], 0);
 }
 
 TEST_F(CallsTest, RefusedCallIsNotTriedAgain) {
@@ -629,7 +606,7 @@ TEST_F(CallsTest, RefusedCallIsNotTriedAgain) {
     EXPECT_EQ(n.status().code(), absl::StatusCode::kInvalidArgument);
   });
   MustInvoke(MustCompile(builder_), Update(), {.executor = &executor_});
-  EXPECT_EQ(ran_["double"], 0);
+  EXPECT_EQ(times_["double"], 0);
 }
 
 TEST_F(CallsTest, AnswerOfAFunctionIsGivenOnceAndNoLongerOpen) {
@@ -652,9 +629,7 @@ TEST_F(CallsTest, AnswerOfAFunctionIsGivenOnceAndNoLongerOpen) {
   ASSERT_THAT(result.interrupts, SizeIs(1));
   const std::string id = result.interrupts[0].id;
   EXPECT_FALSE(Failure(graph, Input::ResumeEach({{id, Value("A")}})).ok());
-  EXPECT_THAT(
-      graph.GetState({.checkpointer = &store_, .thread_id = "t"})->interrupts,
-      IsEmpty());
+  EXPECT_THAT(graph.GetState(Thread())->interrupts, IsEmpty());
   broken = false;
   const RunResult again = Run(graph, Input::ResumeEach({{id, Value("A")}}));
   ASSERT_THAT(again.interrupts, SizeIs(1));
@@ -669,11 +644,11 @@ TEST_F(CallsTest, GraphWithinACallGoesOnWhereItStoppedWhenTheNodeIsRetried) {
   inner.AddNode("charge", [this](NodeContext& node) {
     return node
         .Once(
-            "charge", [this] { ++ran_["charge"]; }, OnceMode::kAtMostOnce)
+            "charge", [this] { ++times_["charge"]; }, OnceMode::kAtMostOnce)
         .status();
   });
   inner.AddNode("then", [this, inner_notes](NodeContext&) -> NodeResult {
-    if (ran_["then"]++ == 0) return absl::UnavailableError("not now");
+    if (times_["then"]++ == 0) return absl::UnavailableError("not now");
     return Update(inner_notes, "x");
   });
   inner.AddEdge(kStart, "charge");
@@ -693,7 +668,7 @@ TEST_F(CallsTest, GraphWithinACallGoesOnWhereItStoppedWhenTheNodeIsRetried) {
                                   .jitter = false}}});
   EXPECT_THAT(Run(MustCompile(builder_), Update()).Get(notes_),
               ElementsAre("done"));
-  EXPECT_EQ(ran_["charge"], 1);
+  EXPECT_EQ(times_["charge"], 1);
 }
 
 TEST_F(CallsTest, HandlerThatRunsAgainHasItsOwnAnswersAndCalls) {
@@ -734,8 +709,7 @@ TEST_F(CallsTest, CommandsGivenToThePastLeaveItAsItIs) {
   builder_.AddEdge("a", "b");
   const Graph graph = MustCompile(builder_);
   Run(graph, Update());
-  const auto history =
-      *graph.GetHistory({.checkpointer = &store_, .thread_id = "t"});
+  const auto history = *graph.GetHistory(Thread());
   ASSERT_THAT(history[1].next, ElementsAre("b"));
   for (const char* note : {"first", "second"}) {
     const RunResult result =
@@ -770,9 +744,10 @@ TEST_F(CallsTest, BlockThatRunsAtMostOnceCannotAsk) {
 
 TEST_F(CallsTest, BlockRunsOnceOverInterrupts) {
   AddEntry("a", [this](NodeContext& node) -> NodeResult {
-    absl::StatusOr<int> n = node.Once("charge", [this] { return ++ran_["x"]; });
+    absl::StatusOr<int> n =
+        node.Once("charge", [this] { return ++times_["x"]; });
     absl::StatusOr<int> more =
-        node.Once("more", [this] { return ++ran_["x"]; });
+        node.Once("more", [this] { return ++times_["x"]; });
     absl::StatusOr<std::string> answer = node.Interrupt<std::string>("ok?");
     if (!answer.ok()) return answer.status();
     return Update(notes_, absl::StrCat(*n, *more));
@@ -780,13 +755,13 @@ TEST_F(CallsTest, BlockRunsOnceOverInterrupts) {
   const Graph graph = MustCompile(builder_);
   for (const Durability durability :
        {Durability::kSync, Durability::kAsync, Durability::kExit}) {
-    ran_.clear();
+    times_.clear();
     Run(graph, Update(), {.durability = durability});
     EXPECT_EQ(Run(graph, Input::Resume(Value("y")), {.durability = durability})
                   .Get(notes_)
                   .back(),
               "12");
-    EXPECT_EQ(ran_["x"], 2);
+    EXPECT_EQ(times_["x"], 2);
   }
 }
 
@@ -795,7 +770,7 @@ TEST_F(CallsTest, BlockRunsOnceOverFailuresAndAttempts) {
   AddEntry("a",
            [this, &attempts](NodeContext& node) -> NodeResult {
              absl::StatusOr<None> done =
-                 node.Once("charge", [this] { ++ran_["x"]; });
+                 node.Once("charge", [this] { ++times_["x"]; });
              if (++attempts < 5) return absl::UnavailableError("not now");
              return Update(notes_, "done");
            },
@@ -805,13 +780,13 @@ TEST_F(CallsTest, BlockRunsOnceOverFailuresAndAttempts) {
   EXPECT_FALSE(Failure(graph).ok());
   EXPECT_EQ(attempts, 3);
   EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_), ElementsAre("done"));
-  EXPECT_EQ(ran_["x"], 1);
+  EXPECT_EQ(times_["x"], 1);
 }
 
 TEST_F(CallsTest, BlocksNeedNoStore) {
   AddEntry("a", [this](NodeContext& node) -> NodeResult {
-    absl::StatusOr<int> one = node.Once("f", [this] { return ++ran_["x"]; });
-    absl::StatusOr<int> same = node.Once("f", [this] { return ++ran_["x"]; });
+    absl::StatusOr<int> one = node.Once("f", [this] { return ++times_["x"]; });
+    absl::StatusOr<int> same = node.Once("f", [this] { return ++times_["x"]; });
     return Update(notes_, absl::StrCat(*one, *same));
   });
   EXPECT_EQ(NotesOf(MustCompile(builder_), notes_), "11");
@@ -822,8 +797,8 @@ TEST_F(CallsTest, FailedBlockRunsAgain) {
            [this](NodeContext& node) -> NodeResult {
              absl::StatusOr<int> n =
                  node.Once("charge", [this]() -> absl::StatusOr<int> {
-                   if (++ran_["x"] == 1) throw std::runtime_error("boom");
-                   return ran_["x"];
+                   if (++times_["x"] == 1) throw std::runtime_error("boom");
+                   return times_["x"];
                  });
              if (!n.ok()) return n.status();
              return Update(notes_, absl::StrCat(*n));
@@ -840,7 +815,7 @@ TEST_F(CallsTest, BlockThatMayRunOnceAtMostKeepsItsFailure) {
              absl::StatusOr<int> n = node.Once(
                  "charge",
                  [this]() -> absl::StatusOr<int> {
-                   ++ran_["x"];
+                   ++times_["x"];
                    return absl::UnavailableError("bank is closed");
                  },
                  OnceMode::kAtMostOnce);
@@ -853,7 +828,7 @@ TEST_F(CallsTest, BlockThatMayRunOnceAtMostKeepsItsFailure) {
   const absl::Status again = Failure(graph, Input::Continue());
   EXPECT_EQ(again.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(again.message()), HasSubstr("bank is closed"));
-  EXPECT_EQ(ran_["x"], 1);
+  EXPECT_EQ(times_["x"], 1);
 }
 
 // The process ends within the block: what the store has by then is copied, and
@@ -863,7 +838,7 @@ TEST_F(CallsTest, UnknownOutcomeIsReported) {
     absl::StatusOr<None> n = node.Once(
         "charge",
         [this] {
-          ++ran_["x"];
+          ++times_["x"];
           store_.CopyThread("t", "after the crash", [](absl::Status copied) {
             EXPECT_TRUE(copied.ok()) << copied;
           });
@@ -880,7 +855,7 @@ TEST_F(CallsTest, UnknownOutcomeIsReported) {
   EXPECT_EQ(ErrorKindOf(status), ErrorKind::kUnknownOutcome);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("'charge'"), HasSubstr("will not run again")));
-  EXPECT_EQ(ran_["x"], 1);
+  EXPECT_EQ(times_["x"], 1);
 }
 
 TEST_F(CallsTest, AtMostOnceNeedsAStore) {
@@ -906,10 +881,9 @@ TEST_F(CallsTest, EntrypointIsGivenWhatItReturnedBefore) {
   const Graph graph = *sum.Compile();
   EXPECT_EQ(Run(graph, sum.Input(1)).Get(sum.result()), 1);
   EXPECT_EQ(Run(graph, sum.Input(2)).Get(sum.result()), 3);
-  ASSERT_TRUE(graph
-                  .UpdateState({.checkpointer = &store_, .thread_id = "t"},
-                               {.values = Update(sum.previous(), 100)})
-                  .ok());
+  ASSERT_TRUE(
+      graph.UpdateState(Thread(), {.values = Update(sum.previous(), 100)})
+          .ok());
   EXPECT_EQ(Run(graph, sum.Input(3)).Get(sum.result()), 103);
   EXPECT_EQ(graph.Invoke(sum.Input(4))->Get(sum.result()), 4)
       << "without a thread nothing is remembered";

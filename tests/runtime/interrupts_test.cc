@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/graph_run.h"
+#include "tests/support/saved_graph.h"
 
 #include "weir/channels/append_log.h"
 #include "weir/checkpoint/memory_checkpointer.h"
@@ -33,49 +34,24 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class InterruptsTest : public testing::Test {
+class InterruptsTest : public SavedGraphTest {
  protected:
-  template <class F>
-  void AddEntry(const std::string& name, F body, NodeOptions options = {}) {
-    builder_.AddNode(name, std::move(body), std::move(options));
-    builder_.AddEdge(kStart, name);
-  }
   // A node that asks `question` and notes the answer.
-  auto Asks(const std::string& question) {
+  auto AsksAndCounts(const std::string& question) {
     return [this, question](NodeContext& node) -> NodeResult {
-      ++ran_[std::string(node.node())];
+      ++times_[std::string(node.node())];
       absl::StatusOr<std::string> answer =
           node.Interrupt<std::string>(question);
       if (!answer.ok()) return answer.status();
       return Update(notes_, question + " " + *answer);
     };
   }
-  absl::StatusOr<RunResult> Invoke(const Graph& graph, Input input,
-                                   RunOptions options = {}) {
-    options.thread_id = "t";
-    options.checkpointer = &store_;
-    options.executor = &executor_;
-    return graph.Invoke(std::move(input), std::move(options));
-  }
-  RunResult Run(const Graph& graph, Input input, RunOptions options = {}) {
-    absl::StatusOr<RunResult> result =
-        Invoke(graph, std::move(input), std::move(options));
-    EXPECT_TRUE(result.ok()) << result.status();
-    return result.ok() ? *std::move(result) : RunResult();
-  }
-  StateSnapshot State(const Graph& graph) {
-    return *graph.GetState({.checkpointer = &store_, .thread_id = "t"});
-  }
 
-  StateGraph builder_;
-  const NotesChannel notes_ = AddNotes(builder_);
-  MemoryCheckpointer store_;
-  InlineExecutor executor_;
-  std::map<std::string, int> ran_;
+  std::map<std::string, int> times_;
 };
 
 TEST_F(InterruptsTest, PausesAndGoesOnWithTheAnswer) {
-  AddEntry("a", Asks("name?"));
+  AddEntry("a", AsksAndCounts("name?"));
   const Graph graph = MustCompile(builder_);
   RunResult result = Run(graph, Update());
   EXPECT_EQ(result.end, RunEnd::kInterrupted);
@@ -86,7 +62,7 @@ TEST_F(InterruptsTest, PausesAndGoesOnWithTheAnswer) {
   result = Run(graph, Input::Resume(Value("weir")));
   EXPECT_EQ(result.end, RunEnd::kFinished);
   EXPECT_THAT(result.Get(notes_), ElementsAre("name? weir"));
-  EXPECT_EQ(ran_["a"], 2) << "a node that asked runs again from its start";
+  EXPECT_EQ(times_["a"], 2) << "a node that asked runs again from its start";
   EXPECT_THAT(State(graph).interrupts, IsEmpty());
 }
 
@@ -127,8 +103,8 @@ TEST_F(InterruptsTest, SeveralQuestionsOfANodeAreAnsweredInOrder) {
 }
 
 TEST_F(InterruptsTest, OneAnswerForSeveralQuestionsIsRefused) {
-  AddEntry("a", Asks("a?"));
-  AddEntry("b", Asks("b?"));
+  AddEntry("a", AsksAndCounts("a?"));
+  AddEntry("b", AsksAndCounts("b?"));
   AddEntry("c", NoteStep{notes_});
   const Graph graph = MustCompile(builder_);
   RunResult result = Run(graph, Update());
@@ -153,7 +129,7 @@ TEST_F(InterruptsTest, AQuestionAskedAgainIsStillOpen) {
     if (!two.ok()) return two.status();
     return Update(notes_, *one + *two);
   });
-  AddEntry("b", Asks("b?"));
+  AddEntry("b", AsksAndCounts("b?"));
   const Graph graph = MustCompile(builder_);
   RunResult result = Run(graph, Update());
   std::string of_a;
@@ -259,9 +235,9 @@ TEST_F(InterruptsTest, AnAnswerThatNobodyTookIsGone) {
 }
 
 TEST_F(InterruptsTest, FinishedSiblingsDoNotRunAgainAlsoFromANamedCheckpoint) {
-  AddEntry("a", Asks("a?"));
+  AddEntry("a", AsksAndCounts("a?"));
   AddEntry("b", [this](NodeContext& node) {
-    ++ran_[std::string(node.node())];
+    ++times_[std::string(node.node())];
     return Update(notes_, "b");
   });
   const Graph graph = MustCompile(builder_);
@@ -269,7 +245,7 @@ TEST_F(InterruptsTest, FinishedSiblingsDoNotRunAgainAlsoFromANamedCheckpoint) {
   const RunResult end =
       Run(graph, Input::Resume(Value("yes")), {.from = State(graph).ref});
   EXPECT_THAT(end.Get(notes_), ElementsAre("a? yes", "b"));
-  EXPECT_EQ(ran_["b"], 1);
+  EXPECT_EQ(times_["b"], 1);
 }
 
 TEST_F(InterruptsTest, SwallowedQuestionFailsTheNode) {
@@ -313,18 +289,18 @@ TEST_F(InterruptsTest, SwallowedQuestionDoesNotFailTheHandler) {
 
 TEST_F(InterruptsTest, InterruptsAreNeitherRetriedNorHandled) {
   bool handled = false;
-  AddEntry("a", Asks("a?"),
+  AddEntry("a", AsksAndCounts("a?"),
            {.retry = {RetryPolicy{
                 .retry_on = [](const absl::Status&) { return true; }}},
             .error_handler =
                 ErrorHandler([&handled](NodeContext&) { handled = true; })});
   EXPECT_EQ(Run(MustCompile(builder_), Update()).end, RunEnd::kInterrupted);
-  EXPECT_EQ(ran_["a"], 1);
+  EXPECT_EQ(times_["a"], 1);
   EXPECT_FALSE(handled);
 }
 
 TEST_F(InterruptsTest, AskingNeedsACheckpointer) {
-  AddEntry("a", Asks("a?"));
+  AddEntry("a", AsksAndCounts("a?"));
   const absl::Status status = MustCompile(builder_).Invoke(Update()).status();
   EXPECT_EQ(ErrorKindOf(status), ErrorKind::kNoCheckpointer);
   EXPECT_EQ(
@@ -334,7 +310,7 @@ TEST_F(InterruptsTest, AskingNeedsACheckpointer) {
 }
 
 TEST_F(InterruptsTest, AnswerOfAnotherTypeFailsTheNode) {
-  AddEntry("a", Asks("a?"));
+  AddEntry("a", AsksAndCounts("a?"));
   const Graph graph = MustCompile(builder_);
   Run(graph, Update());
   const absl::Status status = Invoke(graph, Input::Resume(Value(7))).status();
@@ -391,7 +367,7 @@ TEST_F(InterruptsTest, QuestionsInsideGraphsReachTheHost) {
 }
 
 TEST_F(InterruptsTest, EventsShowTheQuestion) {
-  AddEntry("a", Asks("a?"));
+  AddEntry("a", AsksAndCounts("a?"));
   const Streamed run = StreamAll(MustCompile(builder_), Update(),
                                  {.modes = kUpdates | kValues | kTasks,
                                   .thread_id = "t",

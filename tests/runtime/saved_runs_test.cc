@@ -14,6 +14,7 @@
 #include "tests/checkpoint/failing_checkpointer.h"
 #include "tests/checkpoint/late_checkpointer.h"
 #include "tests/support/graph_run.h"
+#include "tests/support/saved_graph.h"
 
 #include "weir/channels/append_log.h"
 #include "weir/channels/last_value.h"
@@ -42,37 +43,12 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-class SavedRunsTest : public testing::Test {
+class SavedRunsTest : public SavedGraphTest {
  protected:
-  template <class F>
-  void AddEntry(const std::string& name, F body, NodeOptions options = {}) {
-    builder_.AddNode(name, std::move(body), std::move(options));
-    builder_.AddEdge(kStart, name);
-  }
-
-  RunOptions Saved(RunOptions options = {}) {
-    if (options.thread_id.empty()) options.thread_id = "t";
-    options.checkpointer = &store_;
-    if (options.executor == nullptr) options.executor = &executor_;
-    return options;
-  }
-  StateOptions Thread(std::optional<CheckpointRef> at = {}) {
-    return {.checkpointer = &store_, .thread_id = "t", .at = std::move(at)};
-  }
-  RunResult Run(const Graph& graph, Input input, RunOptions options = {}) {
-    absl::StatusOr<RunResult> result =
-        graph.Invoke(std::move(input), Saved(std::move(options)));
-    EXPECT_TRUE(result.ok()) << result.status();
-    return result.ok() ? *std::move(result) : RunResult();
-  }
   // How often each node's body has run. They run one at a time.
-  void Count(const NodeContext& node) { ++ran_[std::string(node.node())]; }
+  void Count(const NodeContext& node) { ++times_[std::string(node.node())]; }
 
-  StateGraph builder_;
-  const NotesChannel notes_ = AddNotes(builder_);
-  MemoryCheckpointer store_;
-  InlineExecutor executor_;
-  std::map<std::string, int> ran_;
+  std::map<std::string, int> times_;
 };
 
 TEST_F(SavedRunsTest, ThreadRemembersAndThreadsAreApart) {
@@ -131,8 +107,8 @@ TEST_F(SavedRunsTest, FinishedSiblingsOfAFailureDoNotRunAgain) {
   EXPECT_THAT(state->tasks[1].error, HasSubstr("not now"));
   broken = false;
   EXPECT_THAT(Run(graph, Input::Continue()).Get(notes_), ElementsAre("a", "b"));
-  EXPECT_EQ(ran_["a"], 1);
-  EXPECT_EQ(ran_["b"], 2);
+  EXPECT_EQ(times_["a"], 1);
+  EXPECT_EQ(times_["b"], 2);
 }
 
 TEST_F(SavedRunsTest, FinishedSiblingsInsideAGraphDoNotRunAgain) {
@@ -156,8 +132,8 @@ TEST_F(SavedRunsTest, FinishedSiblingsInsideAGraphDoNotRunAgain) {
   EXPECT_FALSE(graph.Invoke(Update(), Saved()).ok());
   broken = false;
   Run(graph, Input::Continue());
-  EXPECT_EQ(ran_["a"], 1);
-  EXPECT_EQ(ran_["b"], 2);
+  EXPECT_EQ(times_["a"], 1);
+  EXPECT_EQ(times_["b"], 2);
 }
 
 TEST_F(SavedRunsTest, FailedTaskLeavesNoWritesOfItsOwn) {
@@ -177,7 +153,7 @@ TEST_F(SavedRunsTest, FailedTaskLeavesNoWritesOfItsOwn) {
   broken = false;
   const RunResult end = Run(graph, Input::Continue());
   EXPECT_THAT(end.Get(notes_), ElementsAre("a"));
-  EXPECT_EQ(ran_["a"], 2) << "its router had not run";
+  EXPECT_EQ(times_["a"], 2) << "its router had not run";
 }
 
 TEST_F(SavedRunsTest, HandledFailureIsHandled) {
@@ -225,11 +201,11 @@ TEST_F(SavedRunsTest, StopsBeforeAndAfterNodesAndGoesOn) {
 TEST_F(SavedRunsTest, PastIsRunAgainAsABranch) {
   AddEntry("a", [this](NodeContext& node) {
     Count(node);
-    return Update(notes_, absl::StrCat("a", ran_["a"]));
+    return Update(notes_, absl::StrCat("a", times_["a"]));
   });
   builder_.AddNode("b", [this](NodeContext& node) {
     Count(node);
-    return Update(notes_, absl::StrCat("b", ran_["b"]));
+    return Update(notes_, absl::StrCat("b", times_["b"]));
   });
   builder_.AddEdge("a", "b");
   const Graph graph = MustCompile(builder_);
@@ -495,7 +471,7 @@ TEST_F(SavedRunsTest, SecondWriterEndsTheFirst) {
   builder_.AddEdge("a", "b");
   EXPECT_EQ(MustCompile(builder_).Invoke(Update(), Saved()).status().code(),
             absl::StatusCode::kAborted);
-  EXPECT_EQ(ran_["b"], 0) << "what cannot be stored does not run";
+  EXPECT_EQ(times_["b"], 0) << "what cannot be stored does not run";
 }
 
 TEST_F(SavedRunsTest, StoreKeepsTheIdsThatTheStreamOfMessagesShows) {

@@ -28,6 +28,12 @@ class SavedGraphTest : public testing::Test {
  protected:
   using Lines = std::vector<std::string>;
 
+  // Adds a node behind the start.
+  template <class F>
+  void AddEntry(const std::string& name, F body, NodeOptions options = {}) {
+    builder_.AddNode(name, std::move(body), std::move(options));
+    builder_.AddEdge(kStart, name);
+  }
   // Adds nodes to `builder` that log that they ran, each behind the one before
   // and the first behind the start.
   template <class... Bodies>
