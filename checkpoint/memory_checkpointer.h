@@ -15,11 +15,13 @@ inline namespace v0 {
 // MemoryCheckpointer: keeps threads in memory, for as long as it lives. It
 // shares values with the runs and never encodes them, and has every capability.
 //
-// Cost:    Put() and PutWrites() follow what they carry, not the state nor the
-//          length of the history; Put() over some calls. Get() follows the
-//          channels. DeleteRuns() looks at all that is stored.
-// Threads: thread-safe; each call is complete, and has called `done`, when it
-//          returns. `done` is called, and values end, with no lock held.
+// Cost:     Put() and PutWrites() follow what they carry, not the state nor the
+//           length of the history; Put() over some calls. Get() follows the
+//           channels. DeleteRuns() looks at all that is stored.
+// Errors:   those of Checkpointer, but for DataLoss and Unimplemented.
+// Threads:  thread-safe; each call is complete, and has called `done`, when it
+//           returns. `done` is called, and values end, with no lock held.
+// Lifetime: must outlive the runs that are saved in it.
 class WEIR_EXPORT MemoryCheckpointer final : public Checkpointer {
  public:
   MemoryCheckpointer();

@@ -38,14 +38,15 @@ struct MemoryStoreOptions {
 // and never encodes them, so any value can be put. Its scores are cosines, for
 // an item that of its nearest vector.
 //
-// Cost:    Get and Put are logarithmic in what is stored. A search walks the
-//          items of its prefix: all of them if there is a filter or a query,
-//          else those passed over and given. Each call drops a few of the items
-//          that have expired.
-// Errors:  what the embedding function gives; FailedPrecondition if its vectors
-//          are not one for each text, or not of one length.
-// Threads: thread-safe; the functions given and the codecs of values are called
-//          with no lock held, and values end so.
+// Cost:     Get and Put are logarithmic in what is stored. A search walks the
+//           items of its prefix: all of them if there is a filter or a query,
+//           else those passed over and given. Each call drops a few of the
+//           items that have expired.
+// Errors:   what the embedding function gives; FailedPrecondition if its
+//           vectors are not one for each text, or not of one length.
+// Threads:  thread-safe; the functions given and the codecs of values are
+//           called with no lock held, and values end so.
+// Lifetime: must outlive the runs that are given it; items outlive the store.
 class WEIR_EXPORT MemoryStore final : public Store {
  public:
   explicit MemoryStore(MemoryStoreOptions options = {});

@@ -62,9 +62,10 @@ struct TaskState {
 
 // StateSnapshot: the state of one graph of a thread at a checkpoint.
 //
-// Shape:   of a thread that has no checkpoint: no values, no tasks, no
-//          metadata, and ref.id is none.
-// Threads: immutable; shares values with the run that made them.
+// Shape:    of a thread that has no checkpoint: no values, no tasks, no
+//           metadata, and ref.id is none.
+// Threads:  immutable; shares values with the run that made them.
+// Lifetime: independent of the graph, its runs and the store.
 struct WEIR_EXPORT StateSnapshot {
   Values values{};
   // Nodes that are still to run; without those that have been given an answer,
