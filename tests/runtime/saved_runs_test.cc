@@ -429,8 +429,9 @@ TEST_F(SavedRunsTest, InputIsTakenUpByAGraphThatIsCompiledAnew) {
   const auto checkpoints = std::make_shared<FailingCheckpointer>(
       std::make_shared<MemoryCheckpointer>());
   FailingCheckpointer store(checkpoints);
-  const RunOptions options{.thread_id = "t", .checkpointer = &store};
-  std::vector<std::string> got;
+  const RunOptions options{
+      .executor = &executor_, .thread_id = "t", .checkpointer = &store};
+  std::vector<std::string> got;  // Nodes run one at a time.
   for (const bool first : {true, false}) {
     StateGraph builder;
     const auto name = builder.AddChannel("name", LastValue<std::string>());
