@@ -38,8 +38,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   const weir::ThreadId thread = runtime.CreateThread();
-  absl::StatusOr<weir::RunStream> stream =
-      runtime.Stream(thread, "agent", weir::Update(topic, about));
+  absl::StatusOr<weir::RunStream> stream = runtime.Stream(
+      thread, "agent", weir::Update(topic, about), {.modes = weir::kUpdates});
   if (!stream.ok()) {
     std::cerr << stream.status() << '\n';
     return 1;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
 
-constexpr std::array<std::string_view, 17> kNames = {"",
+constexpr std::array<std::string_view, 19> kNames = {"",
                                                      "NodeError",
                                                      "InvalidUpdateError",
                                                      "InvalidBranchError",
@@ -32,7 +32,9 @@ constexpr std::array<std::string_view, 17> kNames = {"",
                                                      "Interrupt",
                                                      "NoCheckpointerError",
                                                      "InvalidNamespaceError",
-                                                     "UnknownOutcome"};
+                                                     "UnknownOutcome",
+                                                     "Rollback",
+                                                     "RunTimeoutError"};
 
 }  // namespace
 

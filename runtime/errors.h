@@ -35,6 +35,8 @@ enum class ErrorKind {
   kNoCheckpointer,    // FailedPrecondition: there is no checkpointer to ask.
   kInvalidNamespace,  // InvalidArgument: a store takes no such namespace.
   kUnknownOutcome,    // Aborted: a block that runs once may have run.
+  kRollback,          // Aborted: the run was undone.
+  kRunTimeout,        // DeadlineExceeded: a run took too long.
 };
 
 // "NodeError", "InvalidUpdateError", ... ; "" for kNone.

@@ -51,12 +51,7 @@ struct AppendPayload {
     data.Number("attempt", metadata.attempt);
   }
   void operator()(const RunError& error) const {
-    const absl::Status& status = error.status;
-    const std::string_view kind = ErrorKindName(ErrorKindOf(status));
-    JsonObject data(out);
-    data.Text("error", kind.empty() ? absl::StatusCodeToString(status.code())
-                                    : std::string(kind));
-    data.Text("message", std::string(status.message()));
+    internal::AppendError(error.status, out);
   }
   void operator()(const StateValues& state) const {
     Codec<Values>::AppendJson(state.values, out);
@@ -152,6 +147,28 @@ struct AppendPayload {
   }
 };
 
+// "" for what is no mode, and for control events.
+std::string_view ModeName(uint32_t mode) {
+  switch (mode) {
+    case kValues:
+      return "values";
+    case kUpdates:
+      return "updates";
+    case kCustom:
+      return "custom";
+    case kTasks:
+      return "tasks";
+    case kCheckpoints:
+      return "checkpoints";
+    case kDebug:
+      return "debug";
+    case kMessages:
+      return "messages";
+    default:
+      return "";
+  }
+}
+
 // The type of a kDebug event.
 struct DebugType {
   std::string_view operator()(const TaskStarted&) const { return "task"; }
@@ -169,25 +186,38 @@ struct DebugType {
 
 }  // namespace
 
-std::string_view Event::name() const {
-  switch (mode_) {
-    case kValues:
-      return "values";
-    case kUpdates:
-      return "updates";
-    case kCustom:
-      return "custom";
-    case kTasks:
-      return "tasks";
-    case kCheckpoints:
-      return "checkpoints";
-    case kDebug:
-      return "debug";
-    case kMessages:
-      return "messages";
-    default:
-      return As<RunError>() != nullptr ? "error" : "metadata";
+namespace internal {
+
+void AppendError(const absl::Status& error, std::string* out) {
+  const std::string_view kind = ErrorKindName(ErrorKindOf(error));
+  JsonObject data(out);
+  data.Text("error", kind.empty() ? absl::StatusCodeToString(error.code())
+                                  : std::string(kind));
+  data.Text("message", std::string(error.message()));
+}
+
+std::vector<std::string> StreamModeNames(uint32_t modes) {
+  std::vector<std::string> names;
+  for (uint32_t bit = 1; bit != 0 && modes != 0; bit <<= 1) {
+    if ((modes & bit) == 0) continue;
+    modes &= ~bit;
+    const std::string_view name = ModeName(bit);
+    names.push_back(name.empty() ? absl::StrFormat("%#x", bit)
+                                 : std::string(name));
   }
+  return names;
+}
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
+}
+
+}  // namespace internal
+
+std::string_view Event::name() const {
+  const std::string_view name = ModeName(mode_);
+  if (!name.empty()) return name;
+  return As<RunError>() != nullptr ? "error" : "metadata";
 }
 
 const std::vector<NamespaceLevel>& Event::ns() const {
@@ -204,8 +234,7 @@ std::string Event::ToJson() const {
   {
     JsonObject data(&out);
     data.Number("step", step());
-    data.Text("timestamp", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", body_->time,
-                                            absl::UTCTimeZone()));
+    data.Text("timestamp", internal::TimeText(body_->time));
     data.Text("type", std::visit(DebugType{}, payload()));
     std::visit(AppendPayload{*this, data.Field("payload")}, payload());
   }

@@ -5,8 +5,9 @@
 
 #include "weir/runtime/internal/caller_executor.h"
 #include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/own_run.h"
 #include "weir/runtime/internal/run_loop.h"
-#include "weir/runtime/internal/run_stream.h"
+#include "weir/runtime/run_stream.h"
 
 namespace weir {
 inline namespace v0 {
@@ -48,10 +49,9 @@ RunStream Graph::Stream(Input input, RunOptions options) const {
     workers = std::make_unique<TbbExecutor>();
     options.executor = workers.get();
   }
-  auto rep = std::make_unique<RunStream::Rep>(compiled_, std::move(options),
-                                              std::move(workers));
-  rep->Start(std::move(input));
-  return RunStream(std::move(rep));
+  auto run = std::make_shared<internal::OwnRun>(compiled_, std::move(options),
+                                                std::move(workers));
+  return RunStream(run->Start(std::move(input)));
 }
 
 }  // namespace v0

@@ -12,11 +12,11 @@
 
 #include "absl/status/statusor.h"
 
-#include "weir/channels/values.h"
 #include "weir/checkpoint/checkpointer.h"
 #include "weir/export.h"
 #include "weir/runtime/command.h"
 #include "weir/runtime/run.h"
+#include "weir/runtime/run_stream.h"
 #include "weir/runtime/state.h"
 
 namespace weir {

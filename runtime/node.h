@@ -25,6 +25,7 @@ namespace weir {
 inline namespace v0 {
 
 namespace internal {
+class Run;
 struct CallAccess;
 class CallState;
 class SleepState;

@@ -161,6 +161,24 @@ struct RunOptions {
   std::map<std::string, std::string> metadata{};
 };
 
+using RunId = std::string;
+
+//   kPending --> kRunning --> kSuccess, kError, kTimeout, kInterrupted
+//       \----------------------------------------------------^
+//
+// The last four are terminal: a run that has one keeps it.
+enum class RunStatus {
+  kPending,      // Waits for its time, or for other runs of its thread.
+  kRunning,      //
+  kSuccess,      // Ended well, or paused: its thread says which.
+  kError,        // A node failed, or something else did.
+  kTimeout,      // Took longer than it was given.
+  kInterrupted,  // Cancelled.
+};
+
+// "pending", "running", "success", "error", "timeout", "interrupted".
+WEIR_EXPORT std::string_view RunStatusName(RunStatus status);
+
 // Why a run that did not fail has ended.
 enum class RunEnd {
   kFinished,     // Nothing is left to run.
@@ -176,42 +194,6 @@ struct RunResult : Values {
 
   RunEnd end = RunEnd::kFinished;
   std::vector<Interrupt> interrupts;
-};
-
-namespace internal {
-class Run;
-}  // namespace internal
-
-// RunStream: a running graph's events, as they come.
-//
-// Errors:   status() has the run's failure once Next() has returned null.
-// Threads:  single-owner; the run itself goes on on the executor's workers. On
-//           an executor without workers, Next() runs it.
-// Lifetime: destroying the stream before its end cancels the run and waits for
-//           its running nodes to return.
-class WEIR_EXPORT RunStream {
- public:
-  RunStream(RunStream&& other) noexcept;
-  RunStream& operator=(RunStream&& other) noexcept;
-  ~RunStream();
-
-  // The next event, or null when the run has ended. Waits for it. Valid until
-  // the next call.
-  const Event* Next();
-  // The run's final status; OK while it runs.
-  absl::Status status() const;
-  // The run's values, as Graph::Invoke() returns them. Waits for the run's end;
-  // the events stay to be read.
-  absl::StatusOr<RunResult> Result();
-  // Asks the run to stop; its events go on until it has. Thread-safe.
-  void Cancel();
-
- private:
-  friend class Graph;
-  friend class Runtime;
-  struct Rep;
-  explicit RunStream(std::unique_ptr<Rep> rep);
-  std::unique_ptr<Rep> rep_;
 };
 
 }  // namespace v0

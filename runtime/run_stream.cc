@@ -1,121 +1,83 @@
-#include "weir/runtime/internal/run_stream.h"
+#include "weir/runtime/run_stream.h"
 
 #include <utility>
 
-#include "absl/synchronization/notification.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
 
-#include "weir/runtime/internal/new_id.h"
+#include "weir/runtime/internal/streamed_run.h"
 
 namespace weir {
 inline namespace v0 {
-namespace {
 
-// Tells a thread that waits through an executor.
-class NotifyingWaiter final : public Waiter {
- public:
-  void Wake() noexcept override { woken.Notify(); }
-  absl::Notification woken;
-};
-
-std::shared_ptr<internal::RunEnv> MakeEnv(RunOptions options) {
-  Executor* const executor = options.executor;
-  if (options.run_id.empty()) {
-    options.run_id = internal::NewUuid(executor->Now());
+absl::StatusOr<std::optional<int64_t>> ParseEventId(std::string_view text) {
+  if (text.empty()) return std::optional<int64_t>();
+  if (text == "-1") return std::optional<int64_t>(-1);
+  int64_t id = 0;
+  // SimpleAtoi() takes signs and spaces.
+  if (text.find_first_not_of("0123456789") != std::string_view::npos ||
+      !absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &id)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "'%s' is not an event id: give the id of the last event seen, a number "
+        "that came with it, or -1 for all events",
+        text));
   }
-  auto env = internal::MakeRunEnv(std::move(options), executor);
-  env->sent_messages = std::make_unique<internal::SentMessages>();
-  return env;
+  return std::optional<int64_t>(id);
 }
 
-Event ControlEvent(EventPayload payload) {
-  return Event(kControl, internal::Ref<internal::EventBody>::Adopt(
-                             new internal::EventBody(std::move(payload))));
+const Event* RunStream::Rep::Poll() {
+  const auto entry = cursor.TryNext();
+  if (!entry) return nullptr;
+  current = *entry;
+  current.set_id(entry.id());
+  return &current;
 }
 
-}  // namespace
-
-RunStream::Rep::Rep(std::shared_ptr<const internal::CompiledGraph> graph,
-                    RunOptions options, std::unique_ptr<Executor> owned)
-    : owned_executor(std::move(owned)),
-      env(MakeEnv(std::move(options))),
-      // A reader of a plain log that asks for what is to come is not refused.
-      cursor(*log.Attach({.mask = env->options.modes | kControl})),
-      run((env->log = &log,
-           internal::Ref<internal::Run>::Adopt(
-               new internal::Run(std::move(graph), env, this, nullptr)))) {
-  run->MakeStoppable();
-}
-
-bool RunStream::Rep::Stop() {
-  if (run->done().HasBeenNotified()) return true;
-  run->Cancel();
-  return env->executor->RunUntil(run->done());
-}
-
-void RunStream::Rep::AnnounceRun() {
-  announces = true;
-  log.Publish(kControl, ControlEvent(RunMetadata{env->options.run_id, 1}));
-}
-
-void RunStream::Rep::Start(Input input) {
-  env->executor->Post([self = run, input = std::move(input)]() mutable {
-    self->Begin(std::move(input));
-  });
-}
-
-const Event* RunStream::Rep::Next() {
-  while (true) {
-    if (auto entry = cursor.TryNext()) {
-      current = *entry;
-      current.set_id(entry.id());
-      return &current;
-    }
-    if (cursor.ended()) return nullptr;
-    NotifyingWaiter waiter;
-    if (!cursor.Arm(&waiter)) continue;
-    if (env->executor->RunUntil(waiter.woken)) continue;
-    // Nothing is left to run, and the run has not ended: a node waits for
-    // something that never comes.
-    if (!cursor.Disarm()) waiter.woken.WaitForNotification();
-    return nullptr;
-  }
-}
-
-void RunStream::Rep::RunEnded(internal::Run& ended) noexcept {
-  if (ended.status().ok() || !announces) {
-    log.Close(ended.status());
-  } else {
-    log.Close(ended.status(), ControlEvent(RunError{ended.status()}));
-  }
-}
-
-RunStream::RunStream(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+RunStream::RunStream(std::shared_ptr<Rep> rep) : rep_(std::move(rep)) {}
 RunStream::RunStream(RunStream&&) noexcept = default;
 
 RunStream& RunStream::operator=(RunStream&& other) noexcept {
-  const RunStream ended(std::move(*this));
+  const RunStream left(std::move(*this));
   rep_ = std::move(other.rep_);
   return *this;
 }
 
 RunStream::~RunStream() {
-  // Else its nodes still wait; they may be completed later.
-  if (rep_ != nullptr && !rep_->Stop()) (void)rep_.release();
+  if (rep_ == nullptr) return;
+  rep_->Stop();
+  rep_->Release();
+  rep_->run->Left(*rep_, !rep_->ended());
 }
 
+const RunId& RunStream::run_id() const { return rep_->run->id(); }
 const Event* RunStream::Next() { return rep_->Next(); }
+const Event* RunStream::TryNext() { return rep_->Poll(); }
+RunStream::Call RunStream::NextAsync() { return Call(rep_.get()); }
 
-absl::Status RunStream::status() const { return rep_->cursor.status(); }
-
-absl::StatusOr<RunResult> RunStream::Result() {
-  if (!rep_->env->executor->RunUntil(rep_->run->done())) {
-    return rep_->run->NeverEndsError();
-  }
-  if (!rep_->run->status().ok()) return rep_->run->status();
-  return rep_->run->Result();
+void RunStream::Listen(std::function<void(const Event&)> on_event,
+                       std::function<void(const absl::Status&)> on_end) {
+  rep_->Listen(std::move(on_event), std::move(on_end));
 }
 
+bool RunStream::ended() const { return rep_->ended(); }
+absl::Status RunStream::status() const { return rep_->status(); }
+
+std::optional<RunStatus> RunStream::run_status() const {
+  if (!rep_->ended() || rep_->cursor.overtaken()) return std::nullopt;
+  return rep_->run->final_status();
+}
+
+int64_t RunStream::last_event_id() const { return rep_->cursor.last_id(); }
+uint64_t RunStream::lag() const { return rep_->cursor.lag(); }
+uint64_t RunStream::missed() const { return rep_->cursor.missed(); }
+absl::StatusOr<RunResult> RunStream::Result() { return rep_->run->Result(); }
 void RunStream::Cancel() { rep_->run->Cancel(); }
+
+bool RunStream::Call::await_ready() { return rep_->Ready(); }
+bool RunStream::Call::await_suspend(std::coroutine_handle<> reader) {
+  return rep_->Suspend(reader);
+}
+const Event* RunStream::Call::await_resume() { return rep_->TakeNext(); }
 
 }  // namespace v0
 }  // namespace weir

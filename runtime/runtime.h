@@ -7,18 +7,29 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 #include "weir/checkpoint/checkpointer.h"
 #include "weir/export.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/graph.h"
+#include "weir/runtime/run_info.h"
+#include "weir/runtime/run_stream.h"
+#include "weir/runtime/thread.h"
+#include "weir/runtime/thread_stream.h"
 
 namespace weir {
 inline namespace v0 {
 
-using ThreadId = std::string;
+// What the end of a Runtime does to the runs that are running. Those that wait
+// to run end without having begun.
+enum class OnShutdown {
+  kCancel,  // Their nodes are asked to stop.
+  kDrain,   // They stop at their next barrier, and can be continued.
+};
 
 // RuntimeOptions: every field has a default.
 struct RuntimeOptions {
@@ -35,13 +46,39 @@ struct RuntimeOptions {
   // Makes the ids of threads and runs; by default UUIDs of version 7. Must be
   // safe to call from several threads at once.
   std::function<std::string()> new_id{};
+  OnShutdown on_shutdown = OnShutdown::kCancel;
+  // How long a thread's stream keeps the starts, ends and states of what is
+  // over.
+  absl::Duration thread_retention = absl::Seconds(120);
 };
 
-// Runtime: graphs by name, threads, and runs on them.
+// One run of Runtime::StartBatch().
+struct BatchRun {
+  std::string graph{};
+  Input input = Input::Continue();
+  StartOptions options{};
+};
+
+// Runtime: graphs by name, threads, the runs on them, and their streams.
 //
-// Errors:   NotFound for an unknown graph or thread; the message names it.
-// Threads:  thread-safe.
-// Lifetime: streams must be destroyed before it.
+// At most one run of a thread is running; MultitaskStrategy says what becomes
+// of the others. When a run ends, its last checkpoint is stored as its
+// durability asks; then its status and its thread's state change in one step;
+// then its stream ends, those who joined it are woken, the thread's stream
+// tells, and the thread's next run begins. So whoever sees the end of a stream
+// finds what the run has left.
+//
+// Errors:   NotFound for an unknown graph, thread or run, and for a run of
+//           another thread; InvalidArgument for options that cannot be;
+//           Unavailable once the Runtime ends; the store's own. Each message
+//           names what it is about. A call that is refused has changed nothing.
+// Threads:  thread-safe. Calls that wait take part in the executor's work where
+//           it has no workers, or when made in one of its jobs. A node must not
+//           wait for its own run.
+// Lifetime: the destructor ends all runs, as `on_shutdown` says, and waits for
+//           the nodes that run; every stream then ends with Unavailable.
+// Source:   LangGraph's Agent Server API; docs/behaviours.md says where weir
+//           differs.
 class WEIR_EXPORT Runtime {
  public:
   explicit Runtime(RuntimeOptions options = {});
@@ -54,36 +91,110 @@ class WEIR_EXPORT Runtime {
 
   // Makes a thread for runs to belong to.
   ThreadId CreateThread();
+  // AlreadyExists: see IfExists. With supersteps, what UpdateState() refuses.
+  [[nodiscard]] absl::StatusOr<ThreadInfo> CreateThread(ThreadOptions options);
+  [[nodiscard]] absl::StatusOr<ThreadInfo> GetThread(
+      const ThreadId& thread) const;
+  absl::StatusOr<ThreadInfo> UpdateThread(const ThreadId& thread,
+                                          ThreadChange change);
+  // Cancels its runs, waits until they have stopped, and deletes all that the
+  // thread had. Their streams and the thread's end with NotFound.
+  absl::Status DeleteThread(const ThreadId& thread);
+  // A new thread, idle, with all checkpoints of `thread`. Unimplemented where
+  // the store cannot copy.
+  [[nodiscard]] absl::StatusOr<ThreadInfo> CopyThread(const ThreadId& thread);
+  [[nodiscard]] absl::StatusOr<ThreadList> SearchThreads(
+      const ThreadQuery& query) const;
+  [[nodiscard]] absl::StatusOr<size_t> CountThreads(
+      const ThreadQuery& query) const;
 
-  // Starts a run of the graph `name` on `thread` and returns its events: the
-  // run's metadata first, then those of options.modes. The thread goes on from
-  // where its last run left it; see Input for how. Runs of one thread follow
-  // one another: one that is still under way ends Aborted. The Runtime sets the
-  // options' executor, checkpointer, thread_id and run_id, and their store if
-  // they have none.
-  [[nodiscard]] absl::StatusOr<RunStream> Stream(const ThreadId& thread,
-                                                 std::string_view name,
+  // The state of a thread as the graph reads it that ran last, its checkpoints
+  // (10 unless `which` says), and a change to it: as Graph::GetState(),
+  // GetHistory() and UpdateState() of a StateOptions whose checkpointer and
+  // thread_id are set here. While a run is running they show its latest
+  // checkpoint. NotFound for a checkpoint that is not there.
+  // FailedPrecondition: UpdateState() of a thread that has an unfinished run,
+  // or no graph yet.
+  [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(
+      const ThreadId& thread, StateOptions options = {}) const;
+  [[nodiscard]] absl::StatusOr<std::vector<StateSnapshot>> GetHistory(
+      const ThreadId& thread, HistoryOptions which = {},
+      StateOptions options = {}) const;
+  absl::StatusOr<CheckpointRef> UpdateState(const ThreadId& thread,
+                                            StateUpdate update,
+                                            StateOptions options = {});
+
+  // Starts a run of `graph` on `thread`, which goes on from where its last run
+  // left it; see Input for how. With an empty thread the run is stateless: it
+  // has a thread of its own, and no checkpoints unless on_completion keeps
+  // them. FailedPrecondition: MultitaskStrategy::kReject, and the thread has an
+  // unfinished run. Unimplemented: kRollback, where the store cannot delete
+  // runs.
+  [[nodiscard]] absl::StatusOr<RunInfo> StartRun(const ThreadId& thread,
+                                                 std::string_view graph,
                                                  Input input,
-                                                 RunOptions options = {});
+                                                 StartOptions options = {});
+  // The same, with a reader that is there before the run begins.
+  [[nodiscard]] absl::StatusOr<RunStream> Stream(const ThreadId& thread,
+                                                 std::string_view graph,
+                                                 Input input,
+                                                 StartOptions options = {});
+  // The same, and Join(). Who leaves, by `stop`, does as on_disconnect says.
+  [[nodiscard]] absl::StatusOr<RunOutcome> Wait(const ThreadId& thread,
+                                                std::string_view graph,
+                                                Input input,
+                                                StartOptions options = {},
+                                                std::stop_token stop = {});
+  // Starts stateless runs, at least one, in this order; or none if one is
+  // refused.
+  [[nodiscard]] absl::StatusOr<std::vector<RunInfo>> StartBatch(
+      std::vector<BatchRun> runs);
+
+  [[nodiscard]] absl::StatusOr<RunInfo> GetRun(const ThreadId& thread,
+                                               const RunId& run) const;
+  // The newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<RunInfo>> ListRuns(
+      const ThreadId& thread, const RunQuery& query = {}) const;
+
+  // Waits for the end of a run, and returns what it left: at once, and always
+  // the same, if it has ended. Aborted: it was rolled back. Takes no events
+  // from anybody.
+  [[nodiscard]] absl::StatusOr<RunOutcome> Join(const ThreadId& thread,
+                                                const RunId& run,
+                                                JoinOptions options = {});
+  // The same without waiting: `done` is called once, on a worker.
+  void Join(const ThreadId& thread, const RunId& run, JoinOptions options,
+            absl::AnyInvocable<void(absl::StatusOr<RunOutcome>)> done);
+
+  // A reader of a run's events, who may come at any time. A run that is not
+  // resumable keeps nothing for those who are not there: one that ends before
+  // its reader comes has an empty stream; Stream() has no such race.
+  // InvalidArgument: a last_event_id below -1, or modes that the run was not
+  // started with. FailedPrecondition: a last_event_id, and the run is not
+  // resumable. OutOfRange: the run has not come to that event yet, or what
+  // follows it is not kept any more.
+  [[nodiscard]] absl::StatusOr<RunStream> JoinStream(
+      const ThreadId& thread, const RunId& run, JoinStreamOptions options = {});
+  // A reader of all that happens on a thread. InvalidArgument and OutOfRange as
+  // above.
+  [[nodiscard]] absl::StatusOr<ThreadStream> JoinThreadStream(
+      const ThreadId& thread, ThreadStreamOptions options = {});
+
+  // Asks a run to stop, for everybody. Its nodes see their stop token; it has
+  // stopped when they have returned. What its unfinished superstep wrote is
+  // dropped. A run that has ended stays as it is.
+  absl::Status Cancel(const ThreadId& thread, const RunId& run,
+                      CancelOptions options = {});
+  // The same for several: all, or none if one is not found.
+  absl::Status CancelMany(const CancelQuery& query, CancelOptions options = {});
+  // Deletes a run that has ended, with its events and its checkpoints; those
+  // that later runs build on stay. FailedPrecondition: it has not ended.
+  absl::Status DeleteRun(const ThreadId& thread, const RunId& run);
 
   // The store that runs get whose options have none.
   Store& store();
 
-  // The state of a thread as the graph `name` reads it, its checkpoints, and a
-  // change to it, as Graph::GetState(), GetHistory() and UpdateState() of a
-  // StateOptions whose checkpointer and thread_id are set here.
-  [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(
-      const ThreadId& thread, std::string_view name, StateOptions options = {});
-  [[nodiscard]] absl::StatusOr<std::vector<StateSnapshot>> GetHistory(
-      const ThreadId& thread, std::string_view name, HistoryOptions which = {},
-      StateOptions options = {});
-  [[nodiscard]] absl::StatusOr<CheckpointRef> UpdateState(
-      const ThreadId& thread, std::string_view name, StateUpdate update,
-      StateOptions options = {});
-
  private:
-  absl::StatusOr<Graph> Find(const ThreadId& thread, std::string_view name);
-
   struct Rep;
   std::unique_ptr<Rep> rep_;
 };

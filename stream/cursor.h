@@ -29,6 +29,9 @@ struct CursorOptions {
   // Absent: begin with what is published from now on. -1: with the first event
   // of the log. k: with the event after id k.
   std::optional<int64_t> after = std::nullopt;
+
+  enum class OnLag { kKeep, kFail, kSkip };
+  OnLag on_lag = OnLag::kKeep;
 };
 
 // Cursor: one reader's place in an EventLog, from EventLog::Attach().
@@ -76,6 +79,11 @@ class Cursor {
   Entry TryNext() {
     if (ended_) return {};
     const typename Core::Found found = reader_->core->Poll(reader_.get());
+    if (found.lost) {
+      ended_ = true;
+      status_ = absl::DataLossError("overtaken");
+      return {};
+    }
     if (found.slot != nullptr) last_id_ = static_cast<int64_t>(found.id);
     if (found.ended) {
       ended_ = true;
@@ -88,6 +96,11 @@ class Cursor {
   Entry NextFor(absl::Duration timeout) {
     return NextBefore(absl::Now() + timeout);
   }
+
+  bool overtaken() const {
+    return status_.code() == absl::StatusCode::kDataLoss;
+  }
+  uint64_t missed() const { return 0; }
 
   // True once one of the above came to the end.
   bool ended() const { return ended_; }

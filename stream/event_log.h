@@ -27,6 +27,8 @@ struct EventLogOptions {
 
   // Modes that a resumable log logs even if nobody reads them.
   uint32_t recorded_modes = kAllModes;
+
+  uint64_t window = 0;
 };
 
 // One event of EventLog::PublishBatch().
@@ -71,6 +73,10 @@ class EventLog {
   ~EventLog() {
     Close(absl::UnavailableError("event log destroyed before it was closed"));
   }
+
+  uint64_t next_id() const { return core_->next_id(); }
+  uint64_t oldest_id() const { return core_->oldest_id(); }
+  void DropBefore(uint64_t id) { core_->DropBefore(id); }
 
   // The modes that are worth publishing now; 0 once closed. One atomic load.
   uint32_t interest() const { return core_->interest(); }

@@ -640,7 +640,10 @@ void Run::End(absl::Status status) {
 
 void Run::FinishEnd() {
   if (line_ != nullptr && status_.ok()) status_ = env_->session->error();
-  if (listener_ != nullptr) listener_->RunEnded(*this);
+  if (listener_ == nullptr) return done_.Notify();
+  // The listener may let go of the run.
+  const Ref<Run> self = Ref<Run>::Share(this);
+  listener_->RunEnded(*this);
   done_.Notify();
 }
 

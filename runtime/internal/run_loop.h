@@ -25,12 +25,12 @@
 #include "weir/runtime/event.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
+#include "weir/runtime/internal/run_log.h"
 #include "weir/runtime/internal/saved_line.h"
 #include "weir/runtime/internal/step_task.h"
 #include "weir/runtime/internal/thread_session.h"
 #include "weir/runtime/internal/triggers.h"
 #include "weir/runtime/run.h"
-#include "weir/stream/event_log.h"
 
 namespace weir {
 inline namespace v0 {
@@ -75,13 +75,21 @@ class Answers {
 // run begins.
 struct RunEnv {
   Executor* executor = nullptr;
-  EventLog<Event>* log = nullptr;  // Null: nobody can ever watch.
+  RunLog* log = nullptr;  // Null: nobody can ever watch.
   RunOptions options;
-  // Null if there is no log.
+  // Null if nobody can ever see messages.
   std::unique_ptr<SentMessages> sent_messages{};
   // Null: the run is not saved.
   std::unique_ptr<ThreadSession> session{};
   std::unique_ptr<Answers> answers{};  // Of a run that is resumed with some.
+
+  // Gives readers of the log the options' modes.
+  void Watch(RunLog* by) {
+    log = by;
+    if ((options.modes & kMessages) != 0) {
+      sent_messages = std::make_unique<SentMessages>();
+    }
+  }
 };
 
 // Makes what the options ask for: the session of a saved run.
@@ -127,6 +135,10 @@ class Run final : public RefCounted<Run>, private StoreListener {
   Values Output() const;
   bool wrote_output() const { return wrote_output_; }
   RunEnd end() const { return end_; }
+  // The last; none if there is none, or the run is not saved.
+  CheckpointId last_checkpoint() const {
+    return line_ == nullptr ? CheckpointId() : line_->current;
+  }
   const std::vector<Interrupt>& interrupts() const { return interrupts_; }
   // Of a run whose status is a ParentCommand.
   std::optional<Command> TakeParentCommand() {

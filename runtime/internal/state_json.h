@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 
 #include "weir/channels/internal/json_text.h"
 #include "weir/channels/values.h"
@@ -47,6 +49,15 @@ bool AnyTwice(const Values& writes);
 
 // A record; a channel that was written twice has {"$writes": [...]}.
 void AppendResult(const Values& writes, std::string* out);
+
+// {"error": <kind, else code>, "message": ...}
+void AppendError(const absl::Status& error, std::string* out);
+
+// "values", "updates", ...; a bit that is no mode by its number.
+std::vector<std::string> StreamModeNames(uint32_t modes);
+
+// 2026-01-31T12:00:00.000Z
+std::string TimeText(absl::Time time);
 
 // [{"id": ..., "value": ...}, ...]
 void AppendInterrupts(const std::vector<Interrupt>& interrupts,

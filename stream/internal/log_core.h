@@ -68,6 +68,7 @@ class LogCore {
     const Slot* slot = nullptr;
     uint64_t id = 0;
     bool ended = false;
+    bool lost = false;
   };
 
   LogCore(uint64_t first_id, bool resumable, uint32_t recorded_modes)
@@ -125,9 +126,23 @@ class LogCore {
 
   // Lets go of what `reader` was reading and moves it to the next event it
   // wants, which lives until the next call for that reader.
+  uint64_t next_id() const {
+    absl::MutexLock lock(&mutex_);
+    return base_ + slots_.size();
+  }
+  uint64_t oldest_id() const {
+    absl::MutexLock lock(&mutex_);
+    return floor_ > base_ ? floor_ : base_;
+  }
+  void DropBefore(uint64_t id) {
+    absl::MutexLock lock(&mutex_);
+    if (id > floor_) floor_ = id;
+  }
   Found Poll(Reader* reader) {
     Leftovers leftovers;
     absl::MutexLock lock(&mutex_);
+    if (reader->place + (reader->reading ? 1 : 0) < floor_)
+      return {.lost = true};
     Advance(reader, &leftovers);
     if (reader->place == end()) return {.ended = closed_};
     reader->reading = true;
@@ -274,7 +289,7 @@ class LogCore {
           end() == first_id_ ? std::string("no event is logged yet")
                              : absl::StrCat("the newest id is ", end() - 1)));
     }
-    if (place < base_) {
+    if (place < base_ || place < floor_) {
       return absl::OutOfRangeError(
           absl::StrCat("the event after id ", *after,
                        " is not kept: the oldest id is ", base_));
@@ -289,6 +304,7 @@ class LogCore {
   mutable absl::Mutex mutex_;
   std::deque<std::unique_ptr<Slot>> slots_ ABSL_GUARDED_BY(mutex_);
   uint64_t base_ ABSL_GUARDED_BY(mutex_);  // Id of slots_.front().
+  uint64_t floor_ ABSL_GUARDED_BY(mutex_) = 0;
   uint32_t readers_at_end_ ABSL_GUARDED_BY(mutex_) = 0;
   // For each bit, how many readers have it in their mask.
   std::array<int, std::numeric_limits<uint32_t>::digits> wanted_

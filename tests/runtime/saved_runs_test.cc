@@ -646,14 +646,12 @@ TEST_F(SavedRunsTest, RuntimeKeepsItsThreads) {
     }
     EXPECT_TRUE(stream->status().ok()) << stream->status();
   }
-  EXPECT_THAT(runtime.GetState(thread, "graph")->values.Get(notes_),
+  EXPECT_THAT(runtime.GetState(thread)->values.Get(notes_),
               ElementsAre("a@1", "a@4"));
   ASSERT_TRUE(
-      runtime
-          .UpdateState(thread, "graph", {.values = Update(notes_, "by hand")})
-          .ok());
-  EXPECT_THAT(*runtime.GetHistory(thread, "graph"), SizeIs(7));
-  EXPECT_EQ(runtime.GetState("nobody", "graph").status().code(),
+      runtime.UpdateState(thread, {.values = Update(notes_, "by hand")}).ok());
+  EXPECT_THAT(*runtime.GetHistory(thread), SizeIs(7));
+  EXPECT_EQ(runtime.GetState("nobody").status().code(),
             absl::StatusCode::kNotFound);
 }
 

@@ -1041,7 +1041,8 @@ TEST(NodeStoreTest, RouterHasTheStoreOfItsRun) {
 
 class RuntimeStoreTest : public testing::Test {
  protected:
-  std::string Run(Runtime& runtime, RunOptions options = {}) {
+  std::string Run(Runtime& runtime, StartOptions options = {}) {
+    options.modes = kUpdates;
     absl::StatusOr<RunStream> stream = runtime.Stream(
         runtime.CreateThread(), "count", Update(), std::move(options));
     EXPECT_TRUE(stream.ok()) << stream.status();

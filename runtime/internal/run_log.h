@@ -1,0 +1,96 @@
+#ifndef WEIR_RUNTIME_INTERNAL_RUN_LOG_H_
+#define WEIR_RUNTIME_INTERNAL_RUN_LOG_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "weir/runtime/event.h"
+#include "weir/stream/event_log.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// RunLog: a run's event log, made when somebody first wants it, so that a run
+// that nobody watches has a pointer; and the limits of what it keeps.
+//
+// Threads:  thread-safe.
+// Lifetime: must outlive the run; cursors share ownership of the events.
+class RunLog {
+ public:
+  struct Options {
+    EventLogOptions log{};
+    uint64_t max_events = 0;  // Of a resumable log; 0 for any number.
+    uint64_t max_bytes = 0;   // Likewise, of the events' JSON.
+  };
+
+  explicit RunLog(Options options)
+      : options_(std::move(options)),
+        kept_(options_.max_events == 0 && options_.max_bytes == 0
+                  ? nullptr
+                  : std::make_unique<Kept>()) {}
+  ~RunLog() { delete log_.load(std::memory_order_acquire); }
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+
+  // The modes worth publishing now.
+  uint32_t interest() const {
+    const EventLog<Event>* const log = if_open();
+    return log == nullptr ? 0 : log->interest();
+  }
+
+  void Publish(uint32_t mode, Event event) {
+    EventLog<Event>* const log = if_open();
+    if (log == nullptr || (log->interest() & mode) == 0) return;
+    if (kept_ == nullptr) {
+      log->Publish(mode, std::move(event));
+    } else {
+      PublishWithin(*log, mode, std::move(event));
+    }
+  }
+
+  // Where readers attach. Once it is there it stays, until it is taken.
+  EventLog<Event>& Open();
+
+  // Gives the log away, once nobody publishes any more.
+  std::unique_ptr<EventLog<Event>> Take() {
+    return std::unique_ptr<EventLog<Event>>(
+        log_.exchange(nullptr, std::memory_order_acq_rel));
+  }
+
+  // The log, or null if nobody has wanted it.
+  EventLog<Event>* if_open() const {
+    // Acquire: pairs with Open(), and sees the log made. Who publishes after a
+    // reader has attached sees the pointer, since the two are ordered.
+    return log_.load(std::memory_order_acquire);
+  }
+
+ private:
+  void PublishWithin(EventLog<Event>& log, uint32_t mode, Event event);
+
+  const Options options_;
+  // Set once, by the Open() that comes first (release): the log.
+  std::atomic<EventLog<Event>*> log_{nullptr};
+
+  // What a log with limits keeps: the ids and the bytes of each.
+  struct Kept {
+    absl::Mutex mutex;  // Publishers alone take it.
+    std::deque<std::pair<uint64_t, uint64_t>> events ABSL_GUARDED_BY(mutex);
+    uint64_t bytes ABSL_GUARDED_BY(mutex) = 0;
+  };
+  const std::unique_ptr<Kept> kept_;  // Null: no limits.
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_RUN_LOG_H_

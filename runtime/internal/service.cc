@@ -1,0 +1,911 @@
+#include "weir/runtime/internal/service.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+#include "weir/channels/internal/json_text.h"
+#include "weir/runtime/errors.h"
+#include "weir/runtime/internal/state_json.h"
+
+// How the runs of a thread follow one another.
+//
+// One mutex guards the tables of threads and runs and all that is in them. It
+// is held for a few assignments at a time, and never while user code or a store
+// is called, or somebody is woken: what follows from a change is noted in a
+// Later, which acts once the mutex is free. (Under it jobs are given to the
+// executor, which does not run them there.)
+//
+// A run goes through these:
+//
+//   Add        checked and in the tables, pending; its thread is busy
+//   Schedule   the thread's next run is marked running...
+//   Launch     ...and begins on the executor
+//   Ended      its last superstep is over and stored
+//   Settle     its status, and what it left on its thread, in one step
+//   Announce   its stream is closed, then whoever joined is answered
+//   GoOn       the thread's stream tells; the next run is scheduled
+//
+// ServedThread::running is set from Schedule to GoOn, so that neither runs nor
+// what is told of them overlap. Who was told of a run's end may change the
+// thread at once: that waits for no more than the status.
+namespace weir {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+Event ControlEvent(EventPayload payload) {
+  return Event(kControl,
+               Ref<EventBody>::Adopt(new EventBody(std::move(payload))));
+}
+
+RunLog::Options LogOptions(const StartOptions& options) {
+  RunLog::Options log;
+  log.log.resumable = options.resumable;
+  log.log.recorded_modes = options.modes | kControl;
+  if (options.resumable) {
+    log.max_events = options.max_events;
+    log.max_bytes = options.max_bytes;
+  } else {
+    log.log.window = options.window;
+  }
+  return log;
+}
+
+RunOptions ToRunOptions(StartOptions&& from) {
+  RunOptions to;
+  to.modes = from.modes;
+  to.subgraphs = from.subgraphs;
+  to.recursion_limit = from.recursion_limit;
+  to.max_concurrency = from.max_concurrency;
+  to.on_failure = from.on_failure;
+  to.step_timeout = from.step_timeout;
+  to.store = from.store;
+  to.context = std::move(from.context);
+  to.durability = from.durability;
+  to.from = std::move(from.from);
+  to.interrupt_before = std::move(from.interrupt_before);
+  to.interrupt_after = std::move(from.interrupt_after);
+  return to;
+}
+
+constexpr uint32_t kRunsModes =
+    kValues | kUpdates | kCustom | kTasks | kCheckpoints | kDebug | kMessages;
+
+absl::Status CheckOptions(const std::string& graph, const StartOptions& of) {
+  const std::pair<bool, const char*> rules[] = {
+      {(of.modes & ~kRunsModes) == 0, "modes has a bit that is no StreamMode"},
+      {of.recursion_limit >= 1, "recursion_limit must be at least 1"},
+      {of.max_concurrency >= 0, "max_concurrency must not be negative"},
+      {of.step_timeout > absl::ZeroDuration(), "step_timeout must be positive"},
+      {of.timeout > absl::ZeroDuration(), "timeout must be positive"},
+      {of.after >= absl::ZeroDuration(), "after must not be negative"},
+      {of.retention >= absl::ZeroDuration(), "retention must not be negative"},
+      {of.resumable || of.window >= 1, "window must be at least 1"},
+      {of.resumable || (of.max_events == 0 && of.max_bytes == 0),
+       "max_events and max_bytes limit what a resumable run keeps; set "
+       "resumable"},
+  };
+  for (const auto& [holds, text] : rules) {
+    if (holds) continue;
+    return absl::InvalidArgumentError(
+        absl::StrFormat("a run of graph '%s' cannot be started: "
+                        "StartOptions::%s",
+                        graph, text));
+  }
+  return absl::OkStatus();
+}
+
+std::string JsonText(std::string_view text) {
+  std::string json;
+  AppendJsonString(text, &json);
+  return json;
+}
+
+absl::Status RolledBackError(const RunId& run) {
+  return MakeError(
+      ErrorKind::kRollback, absl::StatusCode::kAborted,
+      absl::StrFormat("run '%s' was rolled back: what its stream showed is "
+                      "void, and the thread is as before it",
+                      run));
+}
+
+}  // namespace
+
+ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
+                     RunInfo about, Input begins_with, StartOptions how)
+    : service(std::move(of)),
+      thread(std::move(on)),
+      thread_id(about.thread_id),
+      graph(std::move(runs)),
+      modes(how.modes),
+      resumable(how.resumable),
+      stored(!thread->temporary),
+      window(how.window),
+      log(LogOptions(how)),
+      input(std::move(begins_with)),
+      options(std::move(how)),
+      info(std::move(about)),
+      retention(options.retention),
+      on_end(std::move(options.on_end)),
+      id_(info.id) {
+  if (resumable) log.Open();
+}
+
+Ref<Run> ServedRun::Make(std::shared_ptr<RunEnv> env) {
+  auto made =
+      Ref<Run>::Adopt(new Run(graph.shared(), std::move(env), this, nullptr));
+  made->MakeStoppable();
+  return made;
+}
+
+absl::StatusOr<RunOutcome> ServedRun::Answer() const {
+  if (!rolled_back.ok()) return rolled_back;
+  return *outcome;
+}
+
+void ServedRun::Left(RunStream::Rep& reader, bool before_end) {
+  if (before_end && reader.cancels) Cancel();
+}
+
+void ServedRun::Cancel() {
+  // By interrupt, which nothing can refuse.
+  (void)service->Cancel({shared_from_this()}, {});
+}
+
+RunStatus ServedRun::final_status() const {
+  absl::MutexLock lock(&service->mutex);
+  return info.status;
+}
+
+absl::StatusOr<RunResult> ServedRun::Result() {
+  absl::StatusOr<RunOutcome> left = service->Wait(shared_from_this(), {});
+  if (!left.ok()) return left.status();
+  if (!left->error.ok()) return left->error;
+  RunResult result(std::move(left->values));
+  result.interrupts = std::move(left->interrupts);
+  absl::MutexLock lock(&service->mutex);
+  result.end = end;
+  return result;
+}
+
+absl::Status ServedRun::Explain(absl::Status status) const {
+  if (status.code() != absl::StatusCode::kDataLoss) return status;
+  absl::MutexLock lock(&service->mutex);
+  if (!deleted) return status;
+  return absl::NotFoundError(
+      absl::StrFormat("run '%s' was deleted while it was read", id_));
+}
+
+void ServedRun::RunEnded(Run& ended) noexcept {
+  service->Ended(shared_from_this(), ended);
+}
+
+Service::Service(RuntimeOptions options)
+    : executor(options.executor),
+      checkpointer(options.checkpointer),
+      store(options.store),
+      options_(std::move(options)) {}
+
+absl::Status Service::Open() const {
+  if (!closed_) return absl::OkStatus();
+  return absl::UnavailableError("the Runtime is ending, and starts no runs");
+}
+
+absl::Status Service::Check(const NewRun& run) {
+  const StartOptions& options = run.options;
+  if (absl::Status s = Open(); !s.ok()) return s;
+  if (absl::Status s = FindGraph(run.graph).status(); !s.ok()) return s;
+  if (absl::Status s = CheckOptions(run.graph, options); !s.ok()) return s;
+  if (options.multitask == MultitaskStrategy::kRollback &&
+      !checkpointer->capabilities().delete_runs) {
+    return absl::UnimplementedError(absl::StrFormat(
+        "a run of graph '%s' is to roll others back, and the checkpointer "
+        "cannot delete runs; choose another MultitaskStrategy",
+        run.graph));
+  }
+  if (run.thread.empty()) return absl::OkStatus();
+  absl::StatusOr<ThreadPtr> thread = Find(run.thread);
+  if (!thread.ok()) {
+    return options.if_not_exists == IfNotExists::kCreate ? absl::OkStatus()
+                                                         : thread.status();
+  }
+  if (options.multitask != MultitaskStrategy::kReject) return absl::OkStatus();
+  for (const RunPtr& other : (*thread)->runs) {
+    if (!other->unfinished()) continue;
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "thread '%s' is busy with run '%s', and MultitaskStrategy::kReject "
+        "refuses to wait; join that run first, or choose another strategy",
+        run.thread, other->id()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<RunInfo>> Service::Start(std::vector<NewRun> runs) {
+  std::vector<RunInfo> started;
+  Later later;
+  absl::MutexLock lock(&mutex);
+  for (const NewRun& run : runs) {
+    if (absl::Status s = Check(run); !s.ok()) return s;
+  }
+  for (NewRun& run : runs) {
+    const RunPtr added = Add(std::move(run), &later);
+    started.push_back(added->info);
+    Schedule(added->thread, &later);
+  }
+  return started;
+}
+
+absl::StatusOr<RunPtr> Service::StartOne(NewRun run) {
+  Later later;
+  absl::MutexLock lock(&mutex);
+  if (absl::Status s = Check(run); !s.ok()) return s;
+  RunPtr added = Add(std::move(run), &later);
+  Schedule(added->thread, &later);
+  return added;
+}
+
+absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Stream(NewRun run) {
+  const bool cancels = run.options.on_disconnect == OnDisconnect::kCancel;
+  Later later;
+  absl::MutexLock lock(&mutex);
+  if (absl::Status s = Check(run); !s.ok()) return s;
+  const RunPtr added = Add(std::move(run), &later);
+  absl::StatusOr<Cursor<Event>> cursor = Attach(
+      added,
+      {.mask = added->modes | kControl, .on_lag = CursorOptions::OnLag::kFail});
+  Schedule(added->thread, &later);
+  if (!cursor.ok()) return cursor.status();
+  return MakeReader(added, *std::move(cursor), cancels);
+}
+
+RunPtr Service::Add(NewRun run, Later* later) {
+  StartOptions& options = run.options;
+  if (options.modes == 0) options.modes = kValues;
+  if (options.store == nullptr) options.store = store;
+  ThreadPtr thread;
+  if (auto it = threads_.find(run.thread); it != threads_.end()) {
+    thread = it->second;
+  } else {
+    ThreadInfo made;
+    made.id = run.thread.empty() ? NewId() : run.thread;
+    made.metadata = options.metadata;
+    thread = AddThread(std::move(made));
+    thread->temporary =
+        run.thread.empty() && options.on_completion == OnCompletion::kDelete;
+  }
+  const bool undoes = options.multitask == MultitaskStrategy::kRollback;
+  if (undoes || options.multitask == MultitaskStrategy::kInterrupt) {
+    const std::vector<RunPtr> others = thread->runs;
+    for (const RunPtr& other : others) {
+      CancelOne(other,
+                undoes ? CancelAction::kRollback : CancelAction::kInterrupt,
+                later);
+    }
+  }
+  RunInfo info;
+  info.id = NewId();
+  info.thread_id = thread->info.id;
+  info.graph = std::move(run.graph);
+  info.metadata = options.metadata;
+  info.metadata.insert(thread->info.metadata.begin(),
+                       thread->info.metadata.end());
+  info.modes = options.modes;
+  info.subgraphs = options.subgraphs;
+  info.resumable = options.resumable;
+  info.multitask = options.multitask;
+  info.created_at = info.updated_at = executor->Now();
+  info.start_after = info.created_at + options.after;
+  const Graph graph = graphs_.at(info.graph);
+  auto added = std::make_shared<ServedRun>(
+      shared_from_this(), thread, graph, std::move(info), std::move(run.input),
+      std::move(options));
+  runs_.emplace(added->id(), added);
+  thread->runs.push_back(added);
+  thread->info.metadata.try_emplace("graph_id", JsonText(added->info.graph));
+  Enqueue(added);
+  Touch(*thread);
+  return added;
+}
+
+void Service::Enqueue(const RunPtr& run) {
+  ServedThread& thread = *run->thread;
+  const auto after =
+      std::find_if(thread.pending.begin(), thread.pending.end(),
+                   [&run](const RunPtr& other) {
+                     return other->info.start_after > run->info.start_after;
+                   });
+  thread.pending.insert(after, run);
+  if (run->options.after <= absl::ZeroDuration()) return;
+  run->start_timer =
+      executor->PostAfter(run->options.after, [self = shared_from_this(), run] {
+        Later later;
+        absl::MutexLock lock(&self->mutex);
+        self->Schedule(run->thread, &later);
+      });
+}
+
+void Service::Schedule(const ThreadPtr& thread, Later* later) {
+  if (thread->running != nullptr || thread->changing || thread->deleted ||
+      thread->pending.empty()) {
+    return;
+  }
+  const RunPtr run = thread->pending.front();
+  const absl::Time now = executor->Now();
+  if (run->info.start_after > now) return;  // Its timer will come here.
+  thread->pending.erase(thread->pending.begin());
+  thread->running = run;
+  ++running_;
+  run->info.status = RunStatus::kRunning;
+  run->info.started_at = run->info.updated_at = now;
+  run->before = std::make_unique<ServedRun::Before>(
+      ServedRun::Before{thread->verdict, thread->info.graph,
+                        thread->info.values, thread->info.interrupts});
+  thread->info.graph = run->info.graph;
+  Record(*thread, {ThreadRecord::Kind::kStarted, run}, later);
+  later->Do([self = shared_from_this(), run] { self->Launch(run); });
+}
+
+void Service::Launch(const RunPtr& run) {
+  const absl::Duration timeout = run->options.timeout;
+  RunOptions options = ToRunOptions(std::move(run->options));
+  options.executor = executor;
+  options.control = &run->control;
+  options.run_id = run->id();
+  options.thread_id = run->thread_id;
+  if (run->stored) options.checkpointer = checkpointer;
+  Ref<Run> made;
+  {
+    absl::MutexLock lock(&mutex);
+    options.metadata = run->info.metadata;
+    const std::shared_ptr<RunEnv> env =
+        MakeRunEnv(std::move(options), executor);
+    env->Watch(&run->log);
+    made = run->run = run->Make(env);
+    if (timeout < absl::InfiniteDuration()) WatchTimeout(run, timeout);
+    if (run->cancelled.has_value()) made->Cancel();  // No node has seen it.
+  }
+  run->log.Publish(kControl, ControlEvent(RunMetadata{run->id(), 1}));
+  executor->Post([made, input = std::move(run->input)]() mutable {
+    made->Begin(std::move(input));
+  });
+}
+
+void Service::WatchTimeout(const RunPtr& run, absl::Duration timeout) {
+  run->timeout_timer =
+      executor->CallAfter(timeout, [self = shared_from_this(), run] {
+        Ref<Run> late;
+        {
+          absl::MutexLock lock(&self->mutex);
+          late = run->run;
+          run->timed_out = true;
+        }
+        if (late) late->Cancel();
+      });
+}
+
+// Stopping.
+
+void Service::CancelOne(const RunPtr& run, CancelAction action, Later* later) {
+  const bool undoes = action == CancelAction::kRollback;
+  if (run->info.status == RunStatus::kPending) {
+    const absl::Status why = absl::CancelledError(
+        absl::StrFormat("run '%s' was cancelled before it began", run->id()));
+    return EndPending(run, why, undoes, later);
+  }
+  if (run->info.status != RunStatus::kRunning) return;
+  if (undoes || !run->cancelled.has_value()) run->cancelled = action;
+  if (run->run) later->Do([under_way = run->run] { under_way->Cancel(); });
+}
+
+void Service::EndPending(const RunPtr& run, const absl::Status& why,
+                         bool undoes, Later* later) {
+  const ThreadPtr& thread = run->thread;
+  std::erase(thread->pending, run);
+  if (run->start_timer != 0) executor->Cancel(run->start_timer);
+  if (undoes) {
+    Undo(run, later);
+  } else {
+    run->info.status = RunStatus::kInterrupted;
+    run->info.ended_at = run->info.updated_at = executor->Now();
+    run->outcome = std::make_unique<RunOutcome>(
+        RunOutcome{RunStatus::kInterrupted, thread->info.values, {}, why});
+  }
+  Touch(*thread);
+  later->Do([self = shared_from_this(), run] {
+    self->Announce(run);
+    if (!run->thread->temporary) return;
+    Later after;
+    absl::MutexLock lock(&self->mutex);
+    self->Forget(run->thread, &after);
+  });
+}
+
+absl::Status Service::Cancel(const std::vector<RunPtr>& runs,
+                             const CancelOptions& options) {
+  if (options.action == CancelAction::kRollback &&
+      !checkpointer->capabilities().delete_runs) {
+    return absl::UnimplementedError(
+        "runs cannot be rolled back: the checkpointer cannot delete runs; "
+        "cancel with CancelAction::kInterrupt");
+  }
+  {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    for (const RunPtr& run : runs) CancelOne(run, options.action, &later);
+  }
+  if (!options.wait) return absl::OkStatus();
+  for (const RunPtr& run : runs) {
+    const absl::StatusOr<RunOutcome> left = Wait(run, {});
+    // Aborted: it is gone, as it should be.
+    if (!left.ok() && !absl::IsAborted(left.status())) return left.status();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Service::CancelMany(const CancelQuery& query,
+                                 const CancelOptions& options) {
+  const bool by_status = query.status.has_value() || query.all;
+  if (by_status == !query.runs.empty()) {
+    return absl::InvalidArgumentError(
+        "CancelQuery names runs, or it has a status or all: one of these");
+  }
+  if (query.status.has_value() && *query.status != RunStatus::kPending &&
+      *query.status != RunStatus::kRunning) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "runs that are '%s' cannot be cancelled: CancelQuery::status is "
+        "kPending or kRunning",
+        RunStatusName(*query.status)));
+  }
+  std::vector<RunPtr> runs;
+  for (const RunId& id : query.runs) {
+    absl::StatusOr<RunPtr> run = FindRun(query.thread, id);
+    if (!run.ok()) return run.status();
+    runs.push_back(*std::move(run));
+  }
+  if (by_status) {
+    absl::MutexLock lock(&mutex);
+    for (const auto& [id, run] : runs_) {
+      if (run->unfinished() &&
+          (query.all || run->info.status == *query.status)) {
+        runs.push_back(run);
+      }
+    }
+  }
+  return Cancel(runs, options);
+}
+
+// Ending.
+
+absl::Status Service::Verdict(const ServedRun& run, const absl::Status& status,
+                              RunStatus* verdict) {
+  *verdict = status.ok() ? RunStatus::kSuccess : RunStatus::kError;
+  if (!absl::IsCancelled(status)) return status;
+  if (run.timed_out) {
+    *verdict = RunStatus::kTimeout;
+    return MakeError(
+        ErrorKind::kRunTimeout, absl::StatusCode::kDeadlineExceeded,
+        absl::StrFormat("run '%s' took longer than its timeout", run.id()));
+  }
+  if (closed_) {
+    *verdict = RunStatus::kInterrupted;
+    return absl::UnavailableError(absl::StrFormat(
+        "run '%s' was stopped because its Runtime has ended; its thread can be "
+        "continued",
+        run.id()));
+  }
+  if (run.cancelled.has_value()) {
+    *verdict = RunStatus::kInterrupted;
+    return absl::CancelledError(
+        absl::StrFormat("run '%s' was cancelled", run.id()));
+  }
+  return status;
+}
+
+void Service::Ended(const RunPtr& run, Run& ended) {
+  // Not under the mutex: it takes as long as the state has channels.
+  RunOutcome outcome;
+  outcome.values = ended.ReadAll(&ended.graph().in_output);
+  outcome.interrupts = ended.interrupts();
+  bool undoes = false;
+  {
+    Ref<Run> dropped;
+    Later later;
+    absl::MutexLock lock(&mutex);
+    undoes = run->cancelled == CancelAction::kRollback;
+    outcome.error = Verdict(*run, ended.status(), &outcome.status);
+    run->end = ended.end();
+    run->checkpoint = ended.last_checkpoint();
+    dropped = std::move(run->run);
+    if (run->timeout_timer != 0) executor->Cancel(run->timeout_timer);
+    if (!undoes) Settle(run, std::move(outcome), &later);
+  }
+  if (undoes) return RollBack(run);
+  Announce(run);
+  GoOn(run);
+}
+
+void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
+  ServedThread& thread = *run->thread;
+  const absl::Time now = executor->Now();
+  // A run that failed before it had read the thread has no values.
+  if (outcome.status != RunStatus::kSuccess && outcome.values.empty()) {
+    outcome.values = thread.info.values;
+  }
+  run->info.status = outcome.status;
+  run->info.ended_at = run->info.updated_at = now;
+  // What it was may end here, which is for its owner's code to do.
+  later->Do([values = std::exchange(thread.info.values, outcome.values),
+             before = std::move(run->before)]() mutable { values = Values(); });
+  thread.info.interrupts = outcome.interrupts;
+  thread.info.state_updated_at = now;
+  if (outcome.status == RunStatus::kError ||
+      outcome.status == RunStatus::kTimeout) {
+    thread.verdict = ThreadStatus::kError;
+  } else if (outcome.status == RunStatus::kSuccess &&
+             run->end != RunEnd::kFinished) {
+    thread.verdict = ThreadStatus::kInterrupted;
+  } else {
+    thread.verdict = ThreadStatus::kIdle;
+  }
+  run->outcome = std::make_unique<RunOutcome>(std::move(outcome));
+  Touch(thread);
+}
+
+void Service::RollBack(const RunPtr& run) {
+  if (!run->stored) return RolledBack(run, absl::OkStatus());
+  checkpointer->DeleteRuns(
+      {run->id()}, [self = shared_from_this(), run](const absl::Status& done) {
+        self->RolledBack(run, done);
+      });
+}
+
+void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
+  {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    if (deleted.ok()) {
+      ServedThread& thread = *run->thread;
+      thread.verdict = run->before->verdict;
+      thread.info.graph = std::move(run->before->graph);
+      std::swap(thread.info.values, run->before->values);
+      thread.info.interrupts = std::move(run->before->interrupts);
+      thread.info.state_updated_at = executor->Now();
+      Undo(run, &later);
+      Touch(thread);
+    } else {
+      Settle(run, {RunStatus::kError, {}, {}, deleted}, &later);
+    }
+  }
+  Announce(run);
+  GoOn(run);
+}
+
+// The run is gone.
+void Service::Undo(const RunPtr& run, Later* later) {
+  run->info.status = RunStatus::kInterrupted;
+  run->info.ended_at = run->info.updated_at = executor->Now();
+  run->rolled_back = RolledBackError(run->id());
+  ForgetRun(run, later);
+}
+
+void Service::Announce(const RunPtr& run) {
+  std::optional<Event> last;
+  std::vector<std::shared_ptr<JoinCall>> joins;
+  EventLog<Event>* log = nullptr;
+  {
+    absl::MutexLock lock(&mutex);
+    const bool undone = !run->rolled_back.ok();
+    run->closed_with = undone ? run->rolled_back : run->outcome->error;
+    if (undone || run->info.status == RunStatus::kError ||
+        run->info.status == RunStatus::kTimeout) {
+      last = ControlEvent(RunError{run->closed_with});
+    }
+    run->announced = true;
+    log = run->log.if_open();
+  }
+  // Nobody opens it now: see Attach().
+  if (log != nullptr) log->Close(run->closed_with, std::move(last));
+  std::unique_ptr<EventLog<Event>> dropped;
+  {
+    absl::MutexLock lock(&mutex);
+    joins.swap(run->joins);
+    run->answered = true;
+    if (log != nullptr) run->end_event = log->next_id();
+    if (run->resumable) {
+      Retain(run);
+    } else {
+      dropped = run->log.Take();
+    }
+  }
+  for (const std::shared_ptr<JoinCall>& join : joins) {
+    join->Answer(run->Answer());
+  }
+  CallOnEnd(run);
+}
+
+void Service::CallOnEnd(const RunPtr& run) {
+  if (!run->on_end || !run->rolled_back.ok()) return;
+  gate->Enter();
+  executor->Post([self = shared_from_this(), run = RunPtr(run)]() mutable {
+    RunInfo info;
+    {
+      absl::MutexLock lock(&self->mutex);
+      info = run->info;
+    }
+    run->on_end(info, *run->outcome);
+    run->on_end = nullptr;
+    run = nullptr;  // Before whoever waits at the gate goes on.
+    self->gate->Leave();
+  });
+}
+
+void Service::GoOn(const RunPtr& run) {
+  Later later;
+  absl::MutexLock lock(&mutex);
+  const ThreadPtr& thread = run->thread;
+  Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
+  CheckpointRef state;
+  if (run->rolled_back.ok()) state.id = run->checkpoint;
+  Record(*thread, {ThreadRecord::Kind::kState, run, state}, &later);
+  thread->running = nullptr;
+  if (absl::Notification* const quiet = thread->quiet;
+      quiet != nullptr && !thread->changing) {
+    thread->quiet = nullptr;
+    later.Do([quiet] { quiet->Notify(); });
+  }
+  if (thread->temporary) {
+    Forget(thread, &later);
+  } else {
+    Schedule(thread, &later);
+  }
+  if (--running_ == 0 && idle_ != nullptr) {
+    later.Do([idle = std::exchange(idle_, nullptr)] { idle->Notify(); });
+  }
+}
+
+// Keeps the events of a run that has ended for a while.
+void Service::Retain(const RunPtr& run) {
+  if (run->retention == absl::InfiniteDuration() || closed_) return;
+  run->retention_timer =
+      executor->PostAfter(run->retention, [self = shared_from_this(), run] {
+        std::unique_ptr<EventLog<Event>> dropped;
+        absl::MutexLock lock(&self->mutex);
+        run->expired = true;
+        dropped = run->log.Take();
+      });
+}
+
+bool Service::Shutdown() {
+  absl::Notification idle;
+  {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    closed_ = true;
+    for (const auto& [id, thread] : threads_) {
+      if (thread->ttl_timer != 0) executor->Cancel(thread->ttl_timer);
+      const std::vector<RunPtr> pending = thread->pending;
+      for (const RunPtr& run : pending) {
+        EndPending(
+            run,
+            absl::UnavailableError(absl::StrFormat(
+                "run '%s' had not begun when its Runtime ended", run->id())),
+            /*undoes=*/false, &later);
+      }
+      if (thread->running != nullptr) {
+        if (options_.on_shutdown == OnShutdown::kDrain) {
+          thread->running->control.RequestDrain("the Runtime ends");
+        } else {
+          CancelOne(thread->running, CancelAction::kInterrupt, &later);
+        }
+      }
+      WakeReaders(*thread, &later);
+    }
+    for (const auto& [id, run] : runs_) {
+      if (run->retention_timer != 0) executor->Cancel(run->retention_timer);
+    }
+    if (running_ == 0) {
+      idle.Notify();
+    } else {
+      idle_ = &idle;
+    }
+  }
+  if (!executor->RunUntil(idle)) {
+    absl::MutexLock lock(&mutex);
+    idle_ = nullptr;
+    return false;
+  }
+  absl::Notification unread;
+  gate->WhenEmpty(&unread);
+  if (!executor->RunUntil(unread)) unread.WaitForNotification();
+  // They and this keep each other.
+  absl::flat_hash_map<ThreadId, ThreadPtr> threads;
+  absl::flat_hash_map<RunId, RunPtr> runs;
+  absl::MutexLock lock(&mutex);
+  threads.swap(threads_);
+  runs.swap(runs_);
+  for (const auto& [id, thread] : threads) {
+    thread->runs.clear();  // Which `runs` has.
+    thread->first_record += thread->records.size();
+    thread->records.clear();
+  }
+  return true;
+}
+
+// Asking.
+
+absl::StatusOr<RunPtr> Service::FindRun(const ThreadId& thread,
+                                        const RunId& id) {
+  absl::MutexLock lock(&mutex);
+  if (!thread.empty()) {
+    if (absl::Status s = Find(thread).status(); !s.ok()) return s;
+  }
+  const auto it = runs_.find(id);
+  if (it == runs_.end() ||
+      (!thread.empty() && it->second->thread_id != thread)) {
+    return absl::NotFoundError(absl::StrFormat(
+        "run '%s' is not there%s; it was never started, or is deleted", id,
+        thread.empty() ? "" : absl::StrFormat(" on thread '%s'", thread)));
+  }
+  return it->second;
+}
+
+absl::StatusOr<RunInfo> Service::GetRun(const ThreadId& thread,
+                                        const RunId& id) {
+  absl::StatusOr<RunPtr> run = FindRun(thread, id);
+  if (!run.ok()) return run.status();
+  absl::MutexLock lock(&mutex);
+  return (*run)->info;
+}
+
+void Service::Join(const RunPtr& run, const JoinOptions& options,
+                   JoinCall::Done done) {
+  auto posted = [self = shared_from_this(), done = std::move(done)](
+                    absl::StatusOr<RunOutcome> outcome) mutable {
+    self->Answer(std::move(done), std::move(outcome));
+  };
+  AddJoin(run, options,
+          std::make_shared<JoinCall>(std::move(posted), Leaver(run, options)));
+}
+
+void Service::Answer(JoinCall::Done done, absl::StatusOr<RunOutcome> answer) {
+  gate->Enter();
+  executor->Post([inside = gate, done = std::move(done),
+                  answer = std::move(answer)]() mutable {
+    std::exchange(done, nullptr)(std::move(answer));
+    inside->Leave();
+  });
+}
+
+absl::StatusOr<RunOutcome> Service::Wait(const RunPtr& run,
+                                         const JoinOptions& options) {
+  absl::Notification answered;
+  absl::StatusOr<RunOutcome> answer;
+  auto call = std::make_shared<JoinCall>(
+      [&answered, &answer](absl::StatusOr<RunOutcome> outcome) {
+        answer = std::move(outcome);
+        answered.Notify();
+      },
+      Leaver(run, options));
+  AddJoin(run, options, call);
+  gate->Enter();
+  const bool ends = executor->RunUntil(answered);
+  gate->Leave();
+  if (ends) return answer;
+  if (call->Abandon()) {
+    return absl::InternalError(absl::StrFormat(
+        "run '%s' waits for something that never comes: nothing is left to "
+        "run, and it has not ended",
+        run->id()));
+  }
+  answered.WaitForNotification();
+  return answer;
+}
+
+void Service::AddJoin(const RunPtr& run, const JoinOptions& options,
+                      const std::shared_ptr<JoinCall>& call) {
+  bool answered = false;
+  {
+    absl::MutexLock lock(&mutex);
+    answered = run->answered;
+    if (!answered) run->joins.push_back(call);
+  }
+  // Nothing of an answered run changes.
+  if (answered) return call->Answer(run->Answer());
+  call->LeaveOn(options.stop);
+}
+
+absl::AnyInvocable<void(JoinCall&)> Service::Leaver(
+    const RunPtr& run, const JoinOptions& options) {
+  return [run, cancels = options.cancel_on_disconnect](JoinCall& call) {
+    {
+      absl::MutexLock lock(&run->service->mutex);
+      std::erase_if(run->joins,
+                    [&call](const auto& join) { return join.get() == &call; });
+    }
+    if (cancels) run->Cancel();
+  };
+}
+
+// Reading.
+
+absl::StatusOr<Cursor<Event>> Service::Attach(const RunPtr& run,
+                                              const CursorOptions& options) {
+  const bool over = run->resumable ? run->expired : run->announced;
+  absl::StatusOr<Cursor<Event>> cursor =
+      over ? AttachToEnd(*run, options) : run->log.Open().Attach(options);
+  if (cursor.ok()) return cursor;
+  return absl::Status(cursor.status().code(),
+                      absl::StrFormat("run '%s': %s", run->id(),
+                                      std::string(cursor.status().message())));
+}
+
+// To a run of which no events are kept.
+absl::StatusOr<Cursor<Event>> Service::AttachToEnd(const ServedRun& run,
+                                                   CursorOptions options) {
+  if (options.after.has_value()) {
+    if (!run.resumable) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("no events were kept to go on from after event %d: "
+                          "the run was not started resumable",
+                          *options.after));
+    }
+    const auto end = static_cast<int64_t>(run.end_event);
+    if (*options.after + 1 < end) {
+      return absl::OutOfRangeError(absl::StrFormat(
+          "the events after %d are not kept any more, nor are others; read "
+          "the thread's state",
+          *options.after));
+    }
+    if (*options.after >= end) {
+      return absl::OutOfRangeError(
+          absl::StrFormat("event %d is not reached: the newest is %d",
+                          *options.after, end - 1));
+    }
+    options.after = std::nullopt;
+  }
+  EventLog<Event> log({.first_id = run.end_event});
+  absl::StatusOr<Cursor<Event>> cursor = log.Attach(options);
+  log.Close(run.closed_with);
+  return cursor;
+}
+
+absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Read(
+    const RunPtr& run, const JoinStreamOptions& options) {
+  const uint32_t modes = options.modes.value_or(run->modes);
+  if ((modes & ~uint32_t{run->modes}) != 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "run '%s' does not publish '%s': it was started with '%s'", run->id(),
+        absl::StrJoin(StreamModeNames(modes & ~uint32_t{run->modes}), ", "),
+        absl::StrJoin(StreamModeNames(run->modes), ", ")));
+  }
+  if (options.last_event_id.has_value() && *options.last_event_id < -1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%d is no event id of run '%s': give that of the last event seen, or "
+        "-1 for all events",
+        *options.last_event_id, run->id()));
+  }
+  CursorOptions place;
+  place.mask = modes | kControl;
+  place.after = options.last_event_id;
+  place.on_lag = options.on_lag == OnLag::kSkip ? CursorOptions::OnLag::kSkip
+                                                : CursorOptions::OnLag::kFail;
+  absl::MutexLock lock(&mutex);
+  absl::StatusOr<Cursor<Event>> cursor = Attach(run, place);
+  if (!cursor.ok()) return cursor.status();
+  return MakeReader(run, *std::move(cursor), options.cancel_on_disconnect);
+}
+
+std::shared_ptr<RunStream::Rep> Service::MakeReader(const RunPtr& run,
+                                                    Cursor<Event> cursor,
+                                                    bool cancels) {
+  auto reader =
+      std::make_shared<RunStream::Rep>(run, std::move(cursor), executor, gate);
+  reader->cancels = cancels;
+  return reader;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,367 @@
+#ifndef WEIR_RUNTIME_INTERNAL_SERVICE_H_
+#define WEIR_RUNTIME_INTERNAL_SERVICE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+
+#include "weir/runtime/internal/join_call.h"
+#include "weir/runtime/internal/reader.h"
+#include "weir/runtime/internal/ref.h"
+#include "weir/runtime/internal/run_log.h"
+#include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/streamed_run.h"
+#include "weir/runtime/runtime.h"
+#include "weir/runtime/thread_stream.h"
+
+// What a Runtime and its streams share.
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+class Service;
+class ServedRun;
+
+using RunPtr = std::shared_ptr<ServedRun>;
+
+// What is done once a lock is given up: user code, other workers' wake-ups,
+// destructors. Declared before the lock is taken.
+class Later {
+ public:
+  Later() = default;
+  Later(const Later&) = delete;
+  Later& operator=(const Later&) = delete;
+  ~Later() {
+    for (absl::AnyInvocable<void()>& job : jobs_) job();
+  }
+  void Do(absl::AnyInvocable<void()> job) { jobs_.push_back(std::move(job)); }
+
+ private:
+  std::vector<absl::AnyInvocable<void()>> jobs_;
+};
+
+// One record of what happens on a thread, besides its runs' events.
+struct ThreadRecord {
+  enum class Kind { kStarted, kDone, kState };
+
+  Kind kind;
+  RunPtr run{};  // Null: an update by hand.
+  CheckpointRef state{};
+  // Set by Service::Record(). The id is in the thread's stream, where a run's
+  // event e has that of its start + 1 + e.
+  uint64_t id = 0;
+  absl::Time time = absl::UnixEpoch();
+  RunStatus status = RunStatus::kRunning;  // Of the run, once it is done.
+};
+
+// A thread of a Runtime. All of it is guarded by Service::mutex.
+struct ServedThread {
+  ThreadInfo info;
+  // What info.status is when no run is unfinished.
+  ThreadStatus verdict = ThreadStatus::kIdle;
+  bool temporary = false;  // Of a stateless run; goes with it.
+  // Its state is being changed by hand, or it is being deleted: no run begins.
+  bool changing = false;
+  bool deleted = false;
+
+  std::vector<RunPtr> runs;     // As they were created.
+  std::vector<RunPtr> pending;  // By start_after, then as created.
+  // From when it begins to when all were told of its end.
+  RunPtr running;
+  // For who waits until no run runs and nobody changes the state.
+  absl::Notification* quiet = nullptr;
+  Executor::TimerId ttl_timer = 0;
+
+  // The stream. What is older than the retention is dropped from the front,
+  // each run as a whole.
+  std::vector<ThreadRecord> records;
+  uint64_t first_record = 0;  // How many were dropped.
+  uint64_t next_id = 0;       // Of the next record.
+  std::vector<ThreadStream::Rep*> readers;
+
+  uint64_t end_record() const { return first_record + records.size(); }
+  // One past the id of the newest, which may be a running run's.
+  uint64_t end_id() const;
+};
+
+using ThreadPtr = std::shared_ptr<ServedThread>;
+
+// A run of a Runtime.
+//
+// Lifetime: shared by the tables and its streams; its thread has it while it
+//           runs.
+class ServedRun final : public StreamedRun,
+                        public std::enable_shared_from_this<ServedRun>,
+                        private RunListener {
+ public:
+  ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
+            RunInfo about, Input begins_with, StartOptions how);
+
+  const RunId& id() const override { return id_; }
+  void Left(RunStream::Rep& reader, bool before_end) override;
+  void Cancel() override;
+  RunStatus final_status() const override;
+  absl::StatusOr<RunResult> Result() override;
+  absl::Status Explain(absl::Status status) const override;
+
+  // What joins are answered, once the run has ended.
+  absl::StatusOr<RunOutcome> Answer() const;
+  // The run itself, that tells this of its end.
+  Ref<Run> Make(std::shared_ptr<RunEnv> env);
+
+  // Fixed after construction.
+  const std::shared_ptr<Service> service;
+  const ThreadPtr thread;
+  const ThreadId thread_id;
+  const Graph graph;
+  const StreamModes modes;
+  const bool resumable;
+  const bool stored;  // Has checkpoints.
+  const uint64_t window;
+
+  RunLog log;
+  RunControl control;
+
+  // Until the run begins, then its own.
+  Input input;
+  StartOptions options;
+
+  // Guarded by Service::mutex.
+  RunInfo info;
+  std::optional<CancelAction> cancelled;
+  bool timed_out = false;
+  bool deleted = false;
+  Ref<Run> run;  // While it runs.
+  // The thread as it was when the run began.
+  struct Before {
+    ThreadStatus verdict;
+    std::string graph;
+    Values values;
+    std::vector<Interrupt> interrupts;
+  };
+  std::unique_ptr<Before> before;
+  std::unique_ptr<RunOutcome> outcome;  // Once it has ended.
+  RunEnd end = RunEnd::kFinished;
+  CheckpointId checkpoint;   // The last, if it has any.
+  absl::Status rolled_back;  // Not OK: what joins are answered.
+  // The stream is closed. With these, for readers that come later.
+  bool announced = false;
+  bool answered = false;  // And so are those who joined.
+  absl::Status closed_with;
+  uint64_t end_event = 0;  // One past the last event's id.
+  bool expired = false;    // The events are not kept any more.
+  std::vector<std::shared_ptr<JoinCall>> joins;
+  uint64_t first_id = 0;  // Of its start, in the thread's stream.
+  absl::Duration retention;
+  std::function<void(const RunInfo&, const RunOutcome&)> on_end;
+  Executor::TimerId start_timer = 0;
+  Executor::TimerId timeout_timer = 0;
+  Executor::TimerId retention_timer = 0;
+
+  bool unfinished() const {
+    return info.status == RunStatus::kPending ||
+           info.status == RunStatus::kRunning;
+  }
+
+ private:
+  void RunEnded(Run& ended) noexcept override;
+
+  const RunId id_;
+};
+
+// Service: threads, the runs on them, and what happens to both. The essay is in
+// service.cc.
+//
+// Threads: thread-safe.
+class Service final : public std::enable_shared_from_this<Service> {
+ public:
+  // The options have an executor, a checkpointer, a store and ids.
+  explicit Service(RuntimeOptions options);
+
+  // Ends all runs, and waits. False if some can never end.
+  bool Shutdown();
+
+  absl::Status Register(std::string_view name, Graph graph);
+
+  // Threads; see Runtime.
+  absl::StatusOr<ThreadInfo> CreateThread(ThreadOptions options);
+  absl::StatusOr<ThreadInfo> GetThread(const ThreadId& id);
+  absl::StatusOr<ThreadInfo> UpdateThread(const ThreadId& id,
+                                          ThreadChange change);
+  absl::Status DeleteThread(const ThreadId& id);
+  absl::StatusOr<ThreadInfo> CopyThread(const ThreadId& id);
+  absl::StatusOr<ThreadList> SearchThreads(const ThreadQuery& query);
+  absl::StatusOr<StateSnapshot> GetState(const ThreadId& id,
+                                         StateOptions options);
+  absl::StatusOr<std::vector<StateSnapshot>> GetHistory(const ThreadId& id,
+                                                        HistoryOptions which,
+                                                        StateOptions options);
+  absl::StatusOr<CheckpointRef> UpdateState(const ThreadId& id,
+                                            StateUpdate update,
+                                            StateOptions options);
+
+  struct NewRun {
+    ThreadId thread{};
+    std::string graph{};
+    Input input = Input::Continue();
+    StartOptions options{};
+  };
+  // Starts all or none.
+  absl::StatusOr<std::vector<RunInfo>> Start(std::vector<NewRun> runs);
+  // Starts one, with a reader that is there before it begins.
+  absl::StatusOr<std::shared_ptr<RunStream::Rep>> Stream(NewRun run);
+  // Starts one, and returns it.
+  absl::StatusOr<RunPtr> StartOne(NewRun run);
+
+  absl::StatusOr<RunPtr> FindRun(const ThreadId& thread, const RunId& id);
+  absl::StatusOr<RunInfo> GetRun(const ThreadId& thread, const RunId& id);
+  absl::StatusOr<std::vector<RunInfo>> ListRuns(const ThreadId& thread,
+                                                const RunQuery& query);
+  // Has `done` called as a job of the executor.
+  void Join(const RunPtr& run, const JoinOptions& options, JoinCall::Done done);
+  // Has `done` called with `answer` as a job of the executor.
+  void Answer(JoinCall::Done done, absl::StatusOr<RunOutcome> answer);
+  absl::StatusOr<RunOutcome> Wait(const RunPtr& run,
+                                  const JoinOptions& options);
+  absl::StatusOr<std::shared_ptr<RunStream::Rep>> Read(
+      const RunPtr& run, const JoinStreamOptions& options);
+  absl::StatusOr<std::shared_ptr<ThreadStream::Rep>> ReadThread(
+      const ThreadId& thread, const ThreadStreamOptions& options);
+
+  absl::Status Cancel(const std::vector<RunPtr>& runs,
+                      const CancelOptions& options);
+  absl::Status CancelMany(const CancelQuery& query,
+                          const CancelOptions& options);
+  absl::Status DeleteRun(const ThreadId& thread, const RunId& id);
+
+  // A run has stopped.
+  void Ended(const RunPtr& run, Run& ended);
+
+  // Readers that wait for something are inside.
+  const std::shared_ptr<ReaderGate> gate = std::make_shared<ReaderGate>();
+  Executor* const executor;
+  Checkpointer* const checkpointer;
+  Store* const store;
+
+  absl::Mutex mutex;
+
+ private:
+  friend struct ThreadStream::Rep;
+
+  std::string NewId() const { return options_.new_id(); }
+  absl::Status Open() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+
+  // Threads. In service_threads.cc.
+  absl::StatusOr<ThreadPtr> Find(const ThreadId& id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::StatusOr<Graph> FindGraph(const std::string& name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  struct Readable {
+    ThreadPtr thread;
+    std::optional<Graph> graph;  // None before the first run.
+  };
+  absl::StatusOr<Readable> FindReadable(const ThreadId& id)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  ThreadPtr AddThread(ThreadInfo info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // After a change: the times, and the status.
+  void Touch(ServedThread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void WatchTtl(const ThreadPtr& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void TtlOver(const ThreadPtr& thread) ABSL_LOCKS_EXCLUDED(mutex);
+  void Forget(const ThreadPtr& thread, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void ForgetRun(const RunPtr& run, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Keeps runs from beginning while the state is changed by hand.
+  absl::Status BeginChange(ServedThread& thread)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void EndChange(const ThreadPtr& thread) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<CheckpointRef> Change(
+      const ThreadPtr& thread, const Graph& graph, StateOptions options,
+      std::vector<std::vector<StateUpdate>> supersteps)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  // Brings what the thread shows to what is stored.
+  void Refresh(const ThreadPtr& thread, const Graph& graph)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status AwaitStatus(
+      absl::FunctionRef<void(Checkpointer::StatusDone)> start)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<bool> IsBuiltOn(const ServedRun& run)
+      ABSL_LOCKS_EXCLUDED(mutex);
+
+  // Runs. In service.cc.
+  absl::Status Check(const NewRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  RunPtr Add(NewRun run, Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Enqueue(const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Schedule(const ThreadPtr& thread, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Launch(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void WatchTimeout(const RunPtr& run, absl::Duration timeout)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void CancelOne(const RunPtr& run, CancelAction action, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void EndPending(const RunPtr& run, const absl::Status& why, bool undoes,
+                  Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status Verdict(const ServedRun& run, const absl::Status& status,
+                       RunStatus* verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Settle(const RunPtr& run, RunOutcome outcome, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void RollBack(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void RolledBack(const RunPtr& run, const absl::Status& deleted)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  void Undo(const RunPtr& run, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Announce(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void CallOnEnd(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void GoOn(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void Retain(const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void AddJoin(const RunPtr& run, const JoinOptions& options,
+               const std::shared_ptr<JoinCall>& call)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  static absl::AnyInvocable<void(JoinCall&)> Leaver(const RunPtr& run,
+                                                    const JoinOptions& options);
+  absl::StatusOr<Cursor<Event>> Attach(const RunPtr& run,
+                                       const CursorOptions& options)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  static absl::StatusOr<Cursor<Event>> AttachToEnd(const ServedRun& run,
+                                                   CursorOptions options);
+  std::shared_ptr<RunStream::Rep> MakeReader(const RunPtr& run,
+                                             Cursor<Event> cursor,
+                                             bool cancels);
+
+  // The thread's stream. In thread_stream.cc.
+  void Record(ServedThread& thread, ThreadRecord record, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void DropOld(ServedThread& thread, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void WakeReaders(ServedThread& thread, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+
+  const RuntimeOptions options_;
+  absl::flat_hash_map<std::string, Graph> graphs_ ABSL_GUARDED_BY(mutex);
+  absl::flat_hash_map<ThreadId, ThreadPtr> threads_ ABSL_GUARDED_BY(mutex);
+  absl::flat_hash_map<RunId, RunPtr> runs_ ABSL_GUARDED_BY(mutex);
+  size_t running_ ABSL_GUARDED_BY(mutex) = 0;  // Threads with a running run.
+  bool closed_ ABSL_GUARDED_BY(mutex) = false;
+  absl::Notification* idle_ ABSL_GUARDED_BY(mutex) = nullptr;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_RUNTIME_INTERNAL_SERVICE_H_
