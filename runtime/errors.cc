@@ -15,6 +15,7 @@ inline namespace v0 {
 namespace {
 
 constexpr char kPayload[] = "weir/error_kind";
+constexpr char kNodePayload[] = "weir/node";
 
 constexpr std::array<std::string_view, 19> kNames = {"",
                                                      "NodeError",
@@ -53,7 +54,18 @@ ErrorKind ErrorKindOf(const absl::Status& status) {
   return ErrorKind::kNone;
 }
 
+std::string FailedNode(const absl::Status& status) {
+  const absl::optional<absl::Cord> node = status.GetPayload(kNodePayload);
+  return node.has_value() ? std::string(*node) : std::string();
+}
+
 namespace internal {
+
+void NoteFailedNode(std::string_view node, absl::Status* status) {
+  if (status->GetPayload(kNodePayload).has_value()) return;
+  status->SetPayload(kNodePayload,
+                     absl::Cord(absl::string_view(node.data(), node.size())));
+}
 
 absl::Status MakeError(ErrorKind kind, absl::StatusCode code,
                        const std::string& message) {

@@ -45,8 +45,14 @@ WEIR_EXPORT std::string_view ErrorKindName(ErrorKind kind);
 // The kind that `status` carries; kNone if it carries none.
 WEIR_EXPORT ErrorKind ErrorKindOf(const absl::Status& status);
 
+// The node whose failure `status` is; of graphs inside, the innermost. Empty if
+// it is no node's.
+WEIR_EXPORT std::string FailedNode(const absl::Status& status);
+
 namespace internal {
 
+// Has FailedNode() say `node`, if it does not say another.
+void NoteFailedNode(std::string_view node, absl::Status* status);
 absl::Status MakeError(ErrorKind kind, absl::StatusCode code,
                        const std::string& message);
 // A value for a message: its JSON, cut where it is long, and its type.

@@ -194,6 +194,8 @@ void AppendError(const absl::Status& error, std::string* out) {
   data.Text("error", kind.empty() ? absl::StatusCodeToString(error.code())
                                   : std::string(kind));
   data.Text("message", std::string(error.message()));
+  const std::string node = FailedNode(error);
+  if (!node.empty()) data.Text("node", node);
 }
 
 std::vector<std::string> StreamModeNames(uint32_t modes) {

@@ -50,7 +50,7 @@ bool AnyTwice(const Values& writes);
 // A record; a channel that was written twice has {"$writes": [...]}.
 void AppendResult(const Values& writes, std::string* out);
 
-// {"error": <kind, else code>, "message": ...}
+// {"error": <kind, else code>, "message": ...}, and "node" if one is at fault.
 void AppendError(const absl::Status& error, std::string* out);
 
 // "values", "updates", ...; a bit that is no mode by its number.

@@ -896,6 +896,7 @@ bool StepTask::Fail(absl::Status failure) {
                     std::string(extra_->failure->status.message()));
   }
   status = Annotate(failure, ErrorKind::kNodeError, text);
+  NoteFailedNode(node->name, &status);
   ended = true;
   if (run->saved()) {
     extra().error = std::string(failure.message());

@@ -80,7 +80,7 @@ TEST_F(RuntimeTest, StreamsAFailureAsTheLastEvent) {
       run.events,
       ElementsAre(
           StartsWith("metadata"),
-          R"(error {"error": "NodeError", "message": "node 'a' failed in step 1: no milk"})"));
+          R"(error {"error": "NodeError", "message": "node 'a' failed in step 1: no milk", "node": "a"})"));
   EXPECT_EQ(ErrorKindOf(run.status), ErrorKind::kNodeError);
 }
 
