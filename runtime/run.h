@@ -1,6 +1,7 @@
 #ifndef WEIR_RUNTIME_RUN_H_
 #define WEIR_RUNTIME_RUN_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -93,14 +94,19 @@ class WEIR_EXPORT RunControl {
   void RequestDrain(std::string_view reason) {
     absl::MutexLock lock(&mutex_);
     if (!drain_.has_value()) drain_ = std::string(reason);
+    requested_.store(true, std::memory_order_relaxed);
   }
   // The first reason given, if a drain was requested.
   std::optional<std::string> drain() const {
+    if (!requested_.load(std::memory_order_relaxed)) return std::nullopt;
     absl::MutexLock lock(&mutex_);
     return drain_;
   }
 
  private:
+  // Whether drain_ is set. Relaxed: the mutex publishes the reason, and a run
+  // that misses it has another barrier.
+  std::atomic<bool> requested_{false};
   mutable absl::Mutex mutex_;
   std::optional<std::string> drain_ ABSL_GUARDED_BY(mutex_);
 };

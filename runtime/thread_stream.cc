@@ -344,7 +344,10 @@ void ThreadStream::Rep::Enter(const RunPtr& run, uint64_t record) {
 StateUpdated ThreadStream::Rep::StateOf(const ThreadRecord& record) const {
   StateUpdated updated{current_.run_id, {}};
   StateOptions options;
-  if (record.state.id.has_value()) options.at = record.state;
+  if (record.state.has_value()) {
+    options.at.emplace();
+    options.at->id = record.state;
+  }
   absl::StatusOr<StateSnapshot> state =
       service_->GetState(thread_->info.id, options);
   if (state.ok()) updated.state = *std::move(state);

@@ -117,19 +117,16 @@ ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
                      RunInfo about, Input begins_with, StartOptions how)
     : service(std::move(of)),
       thread(std::move(on)),
-      thread_id(about.thread_id),
       graph(std::move(runs)),
       modes(how.modes),
       resumable(how.resumable),
       stored(!thread->temporary),
       window(how.window),
       log(LogOptions(how)),
-      input(std::move(begins_with)),
-      options(std::move(how)),
+      beginning(new Beginning{std::move(begins_with), std::move(how)}),
       info(std::move(about)),
-      retention(options.retention),
-      on_end(std::move(options.on_end)),
-      id_(info.id) {
+      retention(beginning->options.retention),
+      on_end(std::move(beginning->options.on_end)) {
   if (resumable) log.Open();
 }
 
@@ -175,7 +172,7 @@ absl::Status ServedRun::Explain(absl::Status status) const {
   absl::MutexLock lock(&service->mutex);
   if (!deleted) return status;
   return absl::NotFoundError(
-      absl::StrFormat("run '%s' was deleted while it was read", id_));
+      absl::StrFormat("run '%s' was deleted while it was read", id()));
 }
 
 void ServedRun::RunEnded(Run& ended) noexcept {
@@ -231,7 +228,7 @@ absl::StatusOr<std::vector<RunInfo>> Service::Start(std::vector<NewRun> runs) {
   }
   for (NewRun& run : runs) {
     const RunPtr added = Add(std::move(run), &later);
-    started.push_back(added->info);
+    started.push_back(Show(*added));
     Schedule(added->thread, &later);
   }
   return started;
@@ -286,7 +283,6 @@ RunPtr Service::Add(NewRun run, Later* later) {
   }
   RunInfo info;
   info.id = NewId();
-  info.thread_id = thread->info.id;
   info.graph = std::move(run.graph);
   info.metadata = options.metadata;
   info.metadata.insert(thread->info.metadata.begin(),
@@ -317,9 +313,10 @@ void Service::Enqueue(const RunPtr& run) {
                      return other->info.start_after > run->info.start_after;
                    });
   thread.pending.insert(after, run);
-  if (run->options.after <= absl::ZeroDuration()) return;
+  const absl::Duration wait = run->beginning->options.after;
+  if (wait <= absl::ZeroDuration()) return;
   run->start_timer =
-      executor->PostAfter(run->options.after, [self = shared_from_this(), run] {
+      executor->PostAfter(wait, [self = shared_from_this(), run] {
         Later later;
         absl::MutexLock lock(&self->mutex);
         self->Schedule(run->thread, &later);
@@ -339,26 +336,30 @@ void Service::Schedule(const ThreadPtr& thread, Later* later) {
   ++running_;
   run->info.status = RunStatus::kRunning;
   run->info.started_at = run->info.updated_at = now;
-  run->before = std::make_unique<ServedRun::Before>(
-      ServedRun::Before{thread->verdict, thread->info.graph,
-                        thread->info.values, thread->info.interrupts});
+  if (run->stored) {
+    run->before = std::make_unique<ServedRun::Before>(
+        ServedRun::Before{thread->verdict, thread->info.graph,
+                          thread->info.values, thread->info.interrupts});
+  }
   thread->info.graph = run->info.graph;
   Record(*thread, {ThreadRecord::Kind::kStarted, run}, later);
   later->Do([self = shared_from_this(), run] { self->Launch(run); });
 }
 
 void Service::Launch(const RunPtr& run) {
-  const absl::Duration timeout = run->options.timeout;
-  RunOptions options = ToRunOptions(std::move(run->options));
+  const std::unique_ptr<ServedRun::Beginning> begins =
+      std::move(run->beginning);
+  const absl::Duration timeout = begins->options.timeout;
+  RunOptions options = ToRunOptions(std::move(begins->options));
   options.executor = executor;
   options.control = &run->control;
   options.run_id = run->id();
-  options.thread_id = run->thread_id;
+  options.thread_id = run->thread->info.id;
   if (run->stored) options.checkpointer = checkpointer;
   Ref<Run> made;
   {
     absl::MutexLock lock(&mutex);
-    options.metadata = run->info.metadata;
+    if (run->stored) options.metadata = run->info.metadata;
     const std::shared_ptr<RunEnv> env =
         MakeRunEnv(std::move(options), executor);
     env->Watch(&run->log);
@@ -367,7 +368,7 @@ void Service::Launch(const RunPtr& run) {
     if (run->cancelled.has_value()) made->Cancel();  // No node has seen it.
   }
   run->log.Publish(kControl, ControlEvent(RunMetadata{run->id(), 1}));
-  executor->Post([made, input = std::move(run->input)]() mutable {
+  executor->Post([made, input = std::move(begins->input)]() mutable {
     made->Begin(std::move(input));
   });
 }
@@ -567,10 +568,12 @@ void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
     absl::MutexLock lock(&mutex);
     if (deleted.ok()) {
       ServedThread& thread = *run->thread;
-      thread.verdict = run->before->verdict;
-      thread.info.graph = std::move(run->before->graph);
-      std::swap(thread.info.values, run->before->values);
-      thread.info.interrupts = std::move(run->before->interrupts);
+      if (run->stored) {
+        thread.verdict = run->before->verdict;
+        thread.info.graph = std::move(run->before->graph);
+        std::swap(thread.info.values, run->before->values);
+        thread.info.interrupts = std::move(run->before->interrupts);
+      }
       thread.info.state_updated_at = executor->Now();
       Undo(run, &later);
       Touch(thread);
@@ -632,7 +635,7 @@ void Service::CallOnEnd(const RunPtr& run) {
     RunInfo info;
     {
       absl::MutexLock lock(&self->mutex);
-      info = run->info;
+      info = Show(*run);
     }
     run->on_end(info, *run->outcome);
     run->on_end = nullptr;
@@ -646,8 +649,8 @@ void Service::GoOn(const RunPtr& run) {
   absl::MutexLock lock(&mutex);
   const ThreadPtr& thread = run->thread;
   Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
-  CheckpointRef state;
-  if (run->rolled_back.ok()) state.id = run->checkpoint;
+  const CheckpointId state =
+      run->rolled_back.ok() ? run->checkpoint : CheckpointId();
   Record(*thread, {ThreadRecord::Kind::kState, run, state}, &later);
   thread->running = nullptr;
   if (absl::Notification* const quiet = thread->quiet;
@@ -720,8 +723,8 @@ bool Service::Shutdown() {
   gate->WhenEmpty(&unread);
   if (!executor->RunUntil(unread)) unread.WaitForNotification();
   // They and this keep each other.
-  absl::flat_hash_map<ThreadId, ThreadPtr> threads;
-  absl::flat_hash_map<RunId, RunPtr> runs;
+  Threads threads;
+  Runs runs;
   absl::MutexLock lock(&mutex);
   threads.swap(threads_);
   runs.swap(runs_);
@@ -743,7 +746,7 @@ absl::StatusOr<RunPtr> Service::FindRun(const ThreadId& thread,
   }
   const auto it = runs_.find(id);
   if (it == runs_.end() ||
-      (!thread.empty() && it->second->thread_id != thread)) {
+      (!thread.empty() && it->second->thread->info.id != thread)) {
     return absl::NotFoundError(absl::StrFormat(
         "run '%s' is not there%s; it was never started, or is deleted", id,
         thread.empty() ? "" : absl::StrFormat(" on thread '%s'", thread)));
@@ -756,7 +759,13 @@ absl::StatusOr<RunInfo> Service::GetRun(const ThreadId& thread,
   absl::StatusOr<RunPtr> run = FindRun(thread, id);
   if (!run.ok()) return run.status();
   absl::MutexLock lock(&mutex);
-  return (*run)->info;
+  return Show(**run);
+}
+
+RunInfo Service::Show(const ServedRun& run) {
+  RunInfo info = run.info;
+  info.thread_id = run.thread->info.id;
+  return info;
 }
 
 void Service::Join(const RunPtr& run, const JoinOptions& options,

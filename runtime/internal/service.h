@@ -60,8 +60,8 @@ struct ThreadRecord {
   enum class Kind { kStarted, kDone, kState };
 
   Kind kind;
-  RunPtr run{};  // Null: an update by hand.
-  CheckpointRef state{};
+  RunPtr run{};          // Null: an update by hand.
+  CheckpointId state{};  // None: the thread's latest.
   // Set by Service::Record(). The id is in the thread's stream, where a run's
   // event e has that of its start + 1 + e.
   uint64_t id = 0;
@@ -112,7 +112,7 @@ class ServedRun final : public StreamedRun,
   ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
             RunInfo about, Input begins_with, StartOptions how);
 
-  const RunId& id() const override { return id_; }
+  const RunId& id() const override { return info.id; }
   void Left(RunStream::Rep& reader, bool before_end) override;
   void Cancel() override;
   RunStatus final_status() const override;
@@ -127,7 +127,6 @@ class ServedRun final : public StreamedRun,
   // Fixed after construction.
   const std::shared_ptr<Service> service;
   const ThreadPtr thread;
-  const ThreadId thread_id;
   const Graph graph;
   const StreamModes modes;
   const bool resumable;
@@ -137,17 +136,21 @@ class ServedRun final : public StreamedRun,
   RunLog log;
   RunControl control;
 
-  // Until the run begins, then its own.
-  Input input;
-  StartOptions options;
+  // What it begins with; given to the run when it does.
+  struct Beginning {
+    Input input;
+    StartOptions options;
+  };
+  std::unique_ptr<Beginning> beginning;
 
-  // Guarded by Service::mutex.
+  // Guarded by Service::mutex, but for the id, which is fixed. It has no
+  // thread_id: the thread has.
   RunInfo info;
   std::optional<CancelAction> cancelled;
   bool timed_out = false;
   bool deleted = false;
   Ref<Run> run;  // While it runs.
-  // The thread as it was when the run began.
+  // The thread as it was when the run began, if that is stored.
   struct Before {
     ThreadStatus verdict;
     std::string graph;
@@ -180,8 +183,6 @@ class ServedRun final : public StreamedRun,
 
  private:
   void RunEnded(Run& ended) noexcept override;
-
-  const RunId id_;
 };
 
 // Service: threads, the runs on them, and what happens to both. The essay is in
@@ -304,6 +305,7 @@ class Service final : public std::enable_shared_from_this<Service> {
       ABSL_LOCKS_EXCLUDED(mutex);
 
   // Runs. In service.cc.
+  static RunInfo Show(const ServedRun& run);
   absl::Status Check(const NewRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   RunPtr Add(NewRun run, Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Enqueue(const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -353,8 +355,11 @@ class Service final : public std::enable_shared_from_this<Service> {
 
   const RuntimeOptions options_;
   absl::flat_hash_map<std::string, Graph> graphs_ ABSL_GUARDED_BY(mutex);
-  absl::flat_hash_map<ThreadId, ThreadPtr> threads_ ABSL_GUARDED_BY(mutex);
-  absl::flat_hash_map<RunId, RunPtr> runs_ ABSL_GUARDED_BY(mutex);
+  // By the ids that the values have.
+  using Threads = absl::flat_hash_map<std::string_view, ThreadPtr>;
+  using Runs = absl::flat_hash_map<std::string_view, RunPtr>;
+  Threads threads_ ABSL_GUARDED_BY(mutex);
+  Runs runs_ ABSL_GUARDED_BY(mutex);
   size_t running_ ABSL_GUARDED_BY(mutex) = 0;  // Threads with a running run.
   bool closed_ ABSL_GUARDED_BY(mutex) = false;
   absl::Notification* idle_ ABSL_GUARDED_BY(mutex) = nullptr;

@@ -257,7 +257,7 @@ void Service::Forget(const ThreadPtr& thread, Later* later) {
   std::vector<RunPtr> runs = thread->runs;
   for (const RunPtr& run : runs) ForgetRun(run, later);
   WakeReaders(*thread, later);
-  threads_.erase(thread->info.id);
+  threads_.erase(std::string_view(thread->info.id));
   later->Do([thread, runs = std::move(runs),
              records = std::move(thread->records)]() mutable {
     runs.clear();
@@ -269,7 +269,7 @@ void Service::Forget(const ThreadPtr& thread, Later* later) {
 void Service::ForgetRun(const RunPtr& run, Later* later) {
   run->deleted = true;
   if (run->retention_timer != 0) executor->Cancel(run->retention_timer);
-  runs_.erase(run->id());
+  runs_.erase(std::string_view(run->id()));
   std::erase(run->thread->runs, run);
   // Whoever reads what is kept of it has come to its end.
   if (run->resumable && run->announced && !run->expired) {
@@ -421,7 +421,7 @@ absl::StatusOr<CheckpointRef> Service::Change(
     Refresh(thread, graph);
     Later later;
     absl::MutexLock lock(&mutex);
-    Record(*thread, {ThreadRecord::Kind::kState, nullptr, *made}, &later);
+    Record(*thread, {ThreadRecord::Kind::kState, nullptr, made->id}, &later);
   }
   EndChange(thread);
   return made;
@@ -459,7 +459,7 @@ absl::StatusOr<std::vector<RunInfo>> Service::ListRuns(const ThreadId& id,
     if (skip > 0) {
       --skip;
     } else if (runs.size() < query.limit) {
-      runs.push_back(info);
+      runs.push_back(Show(**it));
     }
   }
   return runs;
@@ -471,7 +471,7 @@ absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
   const absl::Status asked =
       AwaitStatus([this, &run, &all](Checkpointer::StatusDone done) {
         CheckpointQuery query;
-        query.thread = run.thread_id;
+        query.thread = run.thread->info.id;
         checkpointer->List(
             std::move(query),
             [&all, done = std::move(done)](
