@@ -92,6 +92,9 @@ struct CheckpointerCapabilities {
 // `done` must not wait. Calls of one thread's writer take effect in the order
 // made: what is stored at any moment, also after a crash, is a prefix of them.
 //
+// What a call is given by && is the store's to take from, until it returns;
+// what is left then is of no use but to be assigned to, or destroyed.
+//
 // A call that fails has stored nothing. One that is done has what it promises:
 // a durable store is done when what it was given will stay, whatever happens to
 // the process.
@@ -124,14 +127,14 @@ class WEIR_EXPORT Checkpointer {
   // version that it has not in `base`; or the id is neither stored nor greater
   // than all stored of its namespace. (Not of the thread: a graph that is saved
   // only at its end may be after one inside it, with an older id.)
-  virtual void Put(const Fence& fence, NewCheckpoint checkpoint,
+  virtual void Put(const Fence& fence, NewCheckpoint&& checkpoint,
                    StatusDone done) = 0;
 
   // Stores writes by (namespace, checkpoint, task, index): under an index from
   // 0 on the first stays, at a place below 0 the last.
   // FailedPrecondition: the checkpoint is not stored and, by the rule of Put(),
   // never can be.
-  virtual void PutWrites(const Fence& fence, NewWrites writes,
+  virtual void PutWrites(const Fence& fence, NewWrites&& writes,
                          StatusDone done) = 0;
 
   // A checkpoint and its writes; absent if there is none.

@@ -12,8 +12,8 @@
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 
@@ -125,19 +125,23 @@ absl::string_view AbslView(std::string_view text) {
   return {text.data(), text.size()};
 }
 
-// The changes that a new checkpoint carries; takes its channels.
-Pieces TakePieces(NewCheckpoint& made) {
-  Pieces pieces;
-  pieces.reserve(made.checkpoint.channels.size() + made.removed.size());
-  for (SavedChannel& channel : made.checkpoint.channels) {
+// A Node that has yet to be put on its base; takes the channels.
+Ref<Node> TakeNode(NewCheckpoint& made) {
+  Checkpoint& checkpoint = made.checkpoint;
+  Ref<Node> node(new Node{.header = {.id = checkpoint.id,
+                                     .parent = checkpoint.parent,
+                                     .step = checkpoint.metadata.step,
+                                     .created_at = checkpoint.created_at}});
+  Pieces& pieces = node->pieces;
+  pieces.reserve(checkpoint.channels.size() + made.removed.size());
+  for (SavedChannel& channel : checkpoint.channels) {
     pieces.emplace_back(new Piece{.channel = std::move(channel)});
   }
   for (std::string& name : made.removed) {
     pieces.emplace_back(
         new Piece{.channel = {.channel = std::move(name)}, .removed = true});
   }
-  made.checkpoint.channels = {};
-  return pieces;
+  return node;
 }
 
 }  // namespace
@@ -145,13 +149,22 @@ Pieces TakePieces(NewCheckpoint& made) {
 struct MemoryCheckpointer::Rep {
   struct alignas(ABSL_CACHELINE_SIZE) Shard {
     internal::Mutex mutex;
-    absl::flat_hash_map<std::string, SavedThread> threads
+    // Its entries stay where they are, for `last`.
+    absl::node_hash_map<std::string, SavedThread> threads
         ABSL_GUARDED_BY(mutex);
+    // The thread that was found last, if it is still there: a run writes to its
+    // own again and again.
+    std::pair<const std::string, SavedThread>* last ABSL_GUARDED_BY(mutex) =
+        nullptr;
 
     SavedThread* Find(const std::string& thread)
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-      const auto at = threads.find(thread);
-      return at == threads.end() ? nullptr : &at->second;
+      if (last == nullptr || last->first != thread) {
+        const auto at = threads.find(thread);
+        if (at == threads.end()) return nullptr;
+        last = &*at;
+      }
+      return &last->second;
     }
     // Null if the fence is void.
     SavedThread* Fenced(const Fence& fence)
@@ -180,7 +193,7 @@ struct MemoryCheckpointer::Rep {
         fence.thread, fence.epoch));
   }
 
-  // These take what they are given.
+  // These take of what they are given.
   absl::Status Put(const Fence& fence, NewCheckpoint& made);
   absl::Status PutWrites(const Fence& fence, NewWrites& writes);
   std::optional<Found> Get(const CheckpointKey& key);
@@ -196,7 +209,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
   Checkpoint& checkpoint = made.checkpoint;
   const CheckpointId id = checkpoint.id;
   if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
-  Pieces pieces = TakePieces(made);
+  Ref<Node> node = TakeNode(made);
   Ended ended;
 
   Shard& shard = ShardOf(fence.thread);
@@ -216,7 +229,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
     }
   }
   uint64_t last_version = thread->last_version;
-  for (const Ref<Piece>& piece : pieces) {
+  for (const Ref<Piece>& piece : node->pieces) {
     const SavedChannel& channel = piece->channel;
     last_version = std::max(last_version, channel.version);
     if (channel.appended_to == 0) continue;
@@ -236,10 +249,13 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
   // A replaced checkpoint may have a base that it cannot stand on.
   const bool whole = base != nullptr && base->id >= id;
   const Ref<Node> on = base == nullptr ? Ref<Node>() : base->node;
-  NodeHeader header = TakeHeader(checkpoint, on.get());
-  in->Put(whole ? MakeWholeNode(std::move(header), std::move(pieces), *on)
-                : MakeNode(std::move(header), std::move(pieces), on),
-          ended);
+  node->header.common = TakeCircumstances(checkpoint, on.get());
+  if (whole) {
+    PutWhole(*node, *on);
+  } else {
+    PutOn(*node, on);
+  }
+  in->Put(std::move(node), ended);
   thread->last_sequence = std::max(thread->last_sequence, id.sequence);
   thread->last_version = last_version;
   return absl::OkStatus();
@@ -322,6 +338,7 @@ void MemoryCheckpointer::Rep::DeleteThread(std::string_view thread) {
   const auto at = shard.threads.find(AbslView(thread));
   if (at == shard.threads.end()) return;
   deleted = std::move(at->second);
+  shard.last = nullptr;
   shard.threads.erase(at);
 }
 
@@ -407,12 +424,12 @@ void MemoryCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
   done(std::move(lease));
 }
 
-void MemoryCheckpointer::Put(const Fence& fence, NewCheckpoint checkpoint,
+void MemoryCheckpointer::Put(const Fence& fence, NewCheckpoint&& checkpoint,
                              StatusDone done) {
   done(rep_->Put(fence, checkpoint));
 }
 
-void MemoryCheckpointer::PutWrites(const Fence& fence, NewWrites writes,
+void MemoryCheckpointer::PutWrites(const Fence& fence, NewWrites&& writes,
                                    StatusDone done) {
   done(rep_->PutWrites(fence, writes));
 }

@@ -29,9 +29,9 @@ class WEIR_EXPORT MemoryCheckpointer final : public Checkpointer {
 
   CheckpointerCapabilities capabilities() const override;
   void Open(std::string_view thread, Done<ThreadLease> done) override;
-  void Put(const Fence& fence, NewCheckpoint checkpoint,
+  void Put(const Fence& fence, NewCheckpoint&& checkpoint,
            StatusDone done) override;
-  void PutWrites(const Fence& fence, NewWrites writes,
+  void PutWrites(const Fence& fence, NewWrites&& writes,
                  StatusDone done) override;
   void Get(CheckpointKey key,
            Done<std::optional<CheckpointTuple>> done) override;

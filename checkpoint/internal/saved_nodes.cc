@@ -65,6 +65,13 @@ bool Cover(const Pieces& pieces, const Pieces& others) {
   return true;
 }
 
+bool AreThoseOf(const Circumstances& common, const Checkpoint& checkpoint) {
+  const CheckpointMetadata& metadata = checkpoint.metadata;
+  return common.ns == checkpoint.ns && common.source == metadata.source &&
+         common.run_id == metadata.run_id &&
+         common.parents == metadata.parents && common.custom == metadata.custom;
+}
+
 void AppendLine(const Node* node, Pieces& pieces) {
   for (; node != nullptr; node = node->before.get()) {
     pieces.insert(pieces.end(), node->pieces.begin(), node->pieces.end());
@@ -73,20 +80,46 @@ void AppendLine(const Node* node, Pieces& pieces) {
 
 }  // namespace
 
-NodeHeader TakeHeader(Checkpoint& checkpoint, const Node* like) {
+std::shared_ptr<const Circumstances> TakeCircumstances(Checkpoint& checkpoint,
+                                                       const Node* like) {
+  if (like != nullptr && AreThoseOf(*like->header.common, checkpoint)) {
+    return like->header.common;
+  }
   CheckpointMetadata& metadata = checkpoint.metadata;
-  Circumstances common{.ns = std::move(checkpoint.ns),
-                       .source = std::move(metadata.source),
-                       .run_id = std::move(metadata.run_id),
-                       .parents = std::move(metadata.parents),
-                       .custom = std::move(metadata.custom)};
-  const bool alike = like != nullptr && *like->header.common == common;
-  return {.id = checkpoint.id,
-          .parent = checkpoint.parent,
-          .step = metadata.step,
-          .common = alike ? like->header.common
-                          : std::make_shared<Circumstances>(std::move(common)),
-          .created_at = checkpoint.created_at};
+  return std::make_shared<Circumstances>(
+      Circumstances{.ns = std::move(checkpoint.ns),
+                    .source = std::move(metadata.source),
+                    .run_id = std::move(metadata.run_id),
+                    .parents = std::move(metadata.parents),
+                    .custom = std::move(metadata.custom)});
+}
+
+void PutOn(Node& node, const Ref<Node>& base) {
+  Settle(node.pieces, /*all=*/!base);
+  // Nothing is left to see of a base that is covered; most often one step's
+  // channels are those of the step before.
+  const Ref<Node>* on = &base;
+  while (*on && Cover(node.pieces, (*on)->pieces)) on = &(*on)->before;
+  if (*on) {
+    const auto changes = static_cast<uint32_t>(node.pieces.size());
+    const uint32_t since = (*on)->since + std::max(changes, 1U);
+    if (since <= (*on)->whole + kSlack) {
+      node.before = *on;
+      node.whole = (*on)->whole;
+      node.since = since;
+      return;
+    }
+    AppendLine(on->get(), node.pieces);
+    Settle(node.pieces, /*all=*/true);
+  } else {
+    EraseRemoved(node.pieces);
+  }
+  node.whole = static_cast<uint32_t>(node.pieces.size());
+}
+
+void PutWhole(Node& node, const Node& base) {
+  AppendLine(&base, node.pieces);
+  PutOn(node, {});
 }
 
 Checkpoint MakeCheckpoint(const Node& node) {
@@ -111,37 +144,6 @@ Checkpoint MakeCheckpoint(const Node& node) {
   return checkpoint;
 }
 
-Ref<Node> MakeNode(NodeHeader header, Pieces pieces, Ref<Node> base) {
-  Settle(pieces, /*all=*/!base);
-  // Nothing is left to see of a base that is covered; most often one step's
-  // channels are those of the step before.
-  while (base && Cover(pieces, base->pieces)) base = base->before;
-  if (!base) EraseRemoved(pieces);
-  Ref<Node> node(new Node{.header = std::move(header)});
-  if (base) {
-    node->whole = base->whole;
-    node->since =
-        base->since + std::max(static_cast<uint32_t>(pieces.size()), 1U);
-    if (node->since > node->whole + kSlack) {
-      AppendLine(base.get(), pieces);
-      Settle(pieces, /*all=*/true);
-      base = {};
-    }
-  }
-  if (!base) {
-    node->whole = static_cast<uint32_t>(pieces.size());
-    node->since = 0;
-  }
-  node->pieces = std::move(pieces);
-  node->before = std::move(base);
-  return node;
-}
-
-Ref<Node> MakeWholeNode(NodeHeader header, Pieces pieces, const Node& base) {
-  AppendLine(&base, pieces);
-  return MakeNode(std::move(header), std::move(pieces), {});
-}
-
 Ref<Piece> FindChannel(const Node& node, const std::string& channel) {
   for (const Node* n = &node; n != nullptr; n = n->before.get()) {
     const auto at = std::partition_point(n->pieces.begin(), n->pieces.end(),
@@ -158,14 +160,15 @@ Ref<Node> Rebase(const Node& node, const ChangedNodes& changed) {
   const Ref<Node>* base = &node.before;
   auto at = changed.find(base->get());
   if (!*base || at == changed.end()) return {};
-  Pieces pieces = node.pieces;
+  Ref<Node> rebased(new Node{.header = node.header, .pieces = node.pieces});
+  Pieces& pieces = rebased->pieces;
   while (at != changed.end() && !at->second) {
     pieces.insert(pieces.end(), (*base)->pieces.begin(), (*base)->pieces.end());
     base = &(*base)->before;
     at = *base ? changed.find(base->get()) : changed.end();
   }
-  return MakeNode(node.header, std::move(pieces),
-                  at == changed.end() ? *base : at->second);
+  PutOn(*rebased, at == changed.end() ? *base : at->second);
+  return rebased;
 }
 
 }  // namespace internal

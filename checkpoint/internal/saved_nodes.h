@@ -84,8 +84,6 @@ struct Circumstances {
   std::string run_id{};
   std::map<std::string, CheckpointId> parents{};
   std::map<std::string, std::string> custom{};
-
-  friend bool operator==(const Circumstances&, const Circumstances&) = default;
 };
 
 // What is stored of a checkpoint beside its channels.
@@ -107,18 +105,20 @@ struct Node {
   std::atomic<uint32_t> owners{1};  // As that of Piece.
 };
 
-// Takes all of `checkpoint` but its channels. `like`, if any, shares what it
-// has in common.
-NodeHeader TakeHeader(Checkpoint& checkpoint, const Node* like);
+// Takes what `checkpoint` may have in common with others. `like`, if any,
+// shares it.
+std::shared_ptr<const Circumstances> TakeCircumstances(Checkpoint& checkpoint,
+                                                       const Node* like);
+
+// Puts a new Node on its base, if it has one. Its pieces, which are what it
+// changes, the newest first, are put in order.
+void PutOn(Node& node, const Ref<Node>& base);
+
+// The same, but it gets all that it has in common with `base`.
+void PutWhole(Node& node, const Node& base);
 
 // The checkpoint whole, its channels by name.
 Checkpoint MakeCheckpoint(const Node& node);
-
-// A Node of `pieces`, the newest first, and of all else in `base`.
-Ref<Node> MakeNode(NodeHeader header, Pieces pieces, Ref<Node> base);
-
-// The same, that has all channels.
-Ref<Node> MakeWholeNode(NodeHeader header, Pieces pieces, const Node& base);
 
 // A channel of `node`; null if it has it not.
 Ref<Piece> FindChannel(const Node& node, const std::string& channel);

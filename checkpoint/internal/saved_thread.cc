@@ -99,13 +99,17 @@ const Entry* SavedNamespace::Latest() const {
 
 bool SavedNamespace::Takes(const CheckpointId& id) const {
   const Entry* latest = Latest();
-  return latest == nullptr || id > latest->id || Find(id) != nullptr;
+  return latest == nullptr || id >= latest->id || Find(id) != nullptr;
 }
 
 Entry& SavedNamespace::FindOrAdd(const CheckpointId& id) {
+  // Most often it is the last or behind it.
+  if (entries_.empty() || entries_.back().id < id) {
+    entries_.emplace_back().id = id;
+  }
+  if (entries_.back().id == id) return entries_.back();
   const auto at = entries_.begin() + (From(id) - entries_.cbegin());
-  if (at != entries_.end() && at->id == id) return *at;
-  return *entries_.insert(at, Entry{.id = id});
+  return at->id == id ? *at : *entries_.insert(at, Entry{.id = id});
 }
 
 void SavedNamespace::Put(Ref<Node> node, Ended& ended) {

@@ -483,7 +483,8 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
       if (!engine.ok()) {
         return lost("the run's place in the graph", engine.status());
       }
-      if (absl::Status s = RestoreEngine(**engine); !s.ok()) return s;
+      absl::Status s = RestoreEngine(**engine, checkpoint.metadata.step);
+      if (!s.ok()) return s;
       continue;
     }
     absl::StatusOr<Value> value = Load(saved.value);
@@ -499,7 +500,9 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
       return lost(absl::StrFormat("channel '%s'", saved.channel), restored);
     }
     // From another place in the thread: here, nothing of it is stored.
-    if (checkpoint.ns != line_->ns) NoteUnstored(*channel, saved.value);
+    if (checkpoint.ns != line_->ns) {
+      NoteUnstored(*channel, saved.channel, saved.value);
+    }
   }
   line_->current = checkpoint.id;
   line_->stored = checkpoint.ns == line_->ns ? checkpoint.id : CheckpointId();
@@ -566,7 +569,8 @@ void Run::AddRecord(const SavedTask& record, TaskWrites* task) const {
   task->fires_edges = record.fires_edges;
 }
 
-absl::Status Run::RestoreEngine(const SavedEngine& engine) {
+// `step` is that of the checkpoint.
+absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
   auto node_of = [this](const std::string& name) -> absl::StatusOr<uint32_t> {
     const uint32_t node = graph_->Resolve(NodeRef(name));
     if (node < graph_->nodes.size()) return node;
@@ -582,7 +586,7 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
   }
   line_->had_output = engine.wrote_output;
   line_->ran = engine.ran;
-  line_->ran_step = engine.ran_step;
+  line_->ran_step = engine.ran_here ? step : step - 1;
   if (engine.rest == nullptr) return absl::OkStatus();
   const SavedEngine::Rest& rest = *engine.rest;
   for (const std::string& name : rest.waiting) {
@@ -614,26 +618,46 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine) {
   return absl::OkStatus();
 }
 
+// Whether there is what few checkpoints have of the run's place.
+bool Run::HasRest() const {
+  return !triggers_.waiting().empty() || !sends_.empty() ||
+         !triggers_.begun_joins().empty() || line_->start != nullptr;
+}
+
+// Whether `engine` is where the run is now.
+bool Run::IsAt(const SavedEngine& engine) const {
+  const std::vector<uint32_t>& due = triggers_.due();
+  const auto named = [this](uint32_t node, const std::string& name) {
+    return graph_->nodes[node].name == name;
+  };
+  return engine.rest == nullptr && !HasRest() && engine.ran_here == RanHere() &&
+         engine.wrote_output == wrote_output_ && engine.ran == line_->ran &&
+         std::equal(due.begin(), due.end(), engine.due.begin(),
+                    engine.due.end(), named);
+}
+
 std::shared_ptr<const SavedEngine> Run::EngineState() const {
-  auto state = std::make_shared<SavedEngine>();
-  SavedEngine& engine = *state;
-  const std::vector<CompiledNode>& nodes = graph_->nodes;
-  for (uint32_t node : triggers_.due()) engine.due.push_back(nodes[node].name);
-  engine.ran = line_->ran;
-  engine.ran_step = line_->ran_step;
-  engine.wrote_output = wrote_output_;
-  std::vector<uint32_t> joins = triggers_.begun_joins();
-  std::sort(joins.begin(), joins.end());
-  if (triggers_.waiting().empty() && sends_.empty() && joins.empty() &&
-      line_->start == nullptr) {
-    return state;
+  auto engine = std::make_shared<SavedEngine>();
+  for (uint32_t node : triggers_.due()) {
+    engine->due.push_back(graph_->nodes[node].name);
   }
-  engine.rest = std::make_unique<SavedEngine::Rest>();
-  SavedEngine::Rest& rest = *engine.rest;
+  engine->ran = line_->ran;
+  engine->ran_here = RanHere();
+  engine->wrote_output = wrote_output_;
+  if (HasRest()) {
+    engine->rest = std::make_unique<SavedEngine::Rest>(RestState());
+  }
+  return engine;
+}
+
+SavedEngine::Rest Run::RestState() const {
+  SavedEngine::Rest rest;
   for (uint32_t node : triggers_.waiting()) {
-    rest.waiting.push_back(nodes[node].name);
+    rest.waiting.push_back(graph_->nodes[node].name);
   }
   for (const PendingSend& send : sends_) rest.sends.push_back(ToSaved(send));
+  std::vector<uint32_t> joins = triggers_.begun_joins();
+  std::sort(joins.begin(), joins.end());
   for (uint32_t join : joins) {
     SavedJoin saved{graph_->joins[join].name, {}};
     for (uint32_t s = 0; s < graph_->joins[join].sources; ++s) {
@@ -643,7 +667,7 @@ std::shared_ptr<const SavedEngine> Run::EngineState() const {
   }
   rest.start = line_->start;
   rest.start_is_command = line_->start_is_command;
-  return state;
+  return rest;
 }
 
 // New input: what the thread was about to run never runs, and counts as if it
@@ -682,7 +706,7 @@ void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   line.parent = line.current;
   line.current = env_->session->NewId();
   line.created_at = executor().Now();
-  line.metadata.source = std::string(source);
+  line.metadata.source = source;
   line.metadata.step = step;
   line.metadata.run_id = env_->options.run_id;
   line.metadata.custom = env_->options.metadata;
@@ -697,39 +721,35 @@ void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   GatherChanges();
 }
 
-// Makes a list for the next checkpoint. The run's place is its first.
-void Run::BeginUnstored() {
-  if (!line_->unstored.empty()) return;
-  line_->place.resize(channels_.size(), -1);
-  line_->unstored.reserve(channels_.changed().size() + 1);
-  line_->unstored.push_back({.channel = std::string(kEngineChannel)});
-}
-
-void Run::NoteUnstored(uint32_t channel, SavedValue value) {
+// Puts a channel, or the run's place, into the next checkpoint.
+void Run::NoteUnstored(uint32_t channel, std::string_view name,
+                       SavedValue value) {
   Line& line = *line_;
-  BeginUnstored();
+  std::vector<SavedChannel>& unstored = line.next.checkpoint.channels;
+  line.place.resize(channels_.size() + 1, -1);
   int32_t& place = line.place[channel];
-  if (place >= 0) {
-    line.unstored[static_cast<size_t>(place)].value = std::move(value);
-    return;
+  if (place < 0) {
+    place = static_cast<int32_t>(unstored.size());
+    line.placed.push_back(channel);
+    unstored.emplace_back().channel = name;
   }
-  place = static_cast<int32_t>(line.unstored.size());
-  line.placed.push_back(channel);
-  line.unstored.push_back(
-      {graph_->channels[channel].name, 0, 0, std::move(value)});
+  unstored[static_cast<size_t>(place)].value = std::move(value);
 }
 
 // Takes note of what has changed since the last checkpoint that was stored.
 void Run::GatherChanges() {
   Line& line = *line_;
-  line.engine = EngineState();
+  if (line.engine == nullptr || !IsAt(*line.engine)) {
+    line.engine = EngineState();
+    NoteUnstored(channels_.size(), kEngineChannel, SaveEngine(line.engine));
+  }
   for (uint32_t i : channels_.changed()) {
     const ChannelInfo& info = graph_->channels[i];
     if (!info.kind->is_saved()) continue;
     Value value = channels_.Snapshot(i);
     SavedValue saved;
     if (value.has_value()) saved = Save(std::move(value));
-    NoteUnstored(i, std::move(saved));
+    NoteUnstored(i, info.name, std::move(saved));
   }
   channels_.ClearChanged();
 }
@@ -737,30 +757,27 @@ void Run::GatherChanges() {
 // Stores the line's current checkpoint. As SaveCheckpoint().
 bool Run::StoreLine() {
   Line& line = *line_;
-  NewCheckpoint put;
-  put.base = line.stored;
-  Checkpoint& checkpoint = put.checkpoint;
+  line.next.base = line.stored;
+  Checkpoint& checkpoint = line.next.checkpoint;
   checkpoint.ns = line.ns;
   checkpoint.id = line.current;
   checkpoint.parent = line.parent;
   checkpoint.created_at = line.created_at;
   checkpoint.metadata = line.metadata;
-  BeginUnstored();
-  line.unstored[0].value = SaveEngine(line.engine);
-  checkpoint.channels = std::exchange(line.unstored, {});
   const uint64_t version = env_->session->NewVersion();
   for (SavedChannel& channel : checkpoint.channels) channel.version = version;
   for (uint32_t i : line.placed) line.place[i] = -1;
   line.placed.clear();
   line.stored = line.current;
-  if (env_->options.durability != Durability::kSync) {
-    env_->session->Put(std::move(put));
-    return true;
+  const bool waits = env_->options.durability == Durability::kSync;
+  if (waits) {
+    store_mark_.store(kStoring, std::memory_order_relaxed);
+    AddRef();  // Stored() drops it.
   }
-  store_mark_.store(kStoring, std::memory_order_relaxed);
-  AddRef();  // Stored() drops it.
-  env_->session->Put(std::move(put), this);
-  return store_mark_.exchange(kWaits, std::memory_order_acq_rel) == kStored;
+  env_->session->Put(std::move(line.next), waits ? this : nullptr);
+  checkpoint.channels.clear();
+  return !waits ||
+         store_mark_.exchange(kWaits, std::memory_order_acq_rel) == kStored;
 }
 
 void Run::Stored() noexcept {
@@ -796,22 +813,35 @@ absl::Status Run::StoreWritesAndWait(std::vector<PendingWrite> writes) {
 // of the one that ran last. What Sends ran counts only where an edge had led
 // there just before.
 void Run::NoteRan() {
-  SavedNames ran;
+  SavedNames& ran = line_->ran;
+  size_t count = 0;
   for (uint32_t i = 0; i < task_count_; ++i) {
-    if (!tasks_[i].is_send()) ran.push_back(tasks_[i].node->name);
+    if (tasks_[i].is_send()) continue;
+    if (count == ran.size()) ran.emplace_back();
+    ran[count++] = tasks_[i].node->name;
   }
-  if (ran.empty() && line_->ran_step == step_ - 1) {
-    for (const std::string& name : line_->ran) {
-      for (uint32_t i = 0; i < task_count_; ++i) {
-        if (tasks_[i].node->name != name) continue;
-        ran.push_back(name);
-        break;
-      }
+  if (count > 0) {
+    ran.resize(count);
+  } else if (line_->ran_step != step_ - 1 || !KeepRanBySends()) {
+    return;
+  }
+  line_->ran_step = step_;
+}
+
+// Keeps, of the nodes that ran last, those that Sends ran now. False, and all
+// stay, if there are none.
+bool Run::KeepRanBySends() {
+  SavedNames kept;
+  for (const std::string& name : line_->ran) {
+    for (uint32_t i = 0; i < task_count_; ++i) {
+      if (tasks_[i].node->name != name) continue;
+      kept.push_back(name);
+      break;
     }
   }
-  if (ran.empty()) return;
-  line_->ran = std::move(ran);
-  line_->ran_step = step_;
+  if (kept.empty()) return false;
+  line_->ran = std::move(kept);
+  return true;
 }
 
 // Gives the planned tasks what they have done before this run.

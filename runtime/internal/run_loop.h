@@ -263,12 +263,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
     absl::Time created_at;
     // What the store has of them: what the next one is put as a change of.
     CheckpointId stored;
-    // What has changed since: where the run is in its graph, the first once
-    // there is any, and channels; where in the list each channel is, -1 for
-    // those that are not.
-    std::vector<SavedChannel> unstored;
+    // What is put next (kept for its memory): the channels that have changed
+    // since; and where among them each is, -1 for those that are not. The run's
+    // place in its graph counts as one channel more.
+    NewCheckpoint next;
     std::vector<int32_t> place;
     std::vector<uint32_t> placed;
+    // That place, as it was noted last; null: never.
     std::shared_ptr<const SavedEngine> engine;
     bool had_output = false;  // SavedEngine::wrote_output, as it was found.
     // What the tasks of the next superstep have done before this run.
@@ -309,15 +310,18 @@ class Run final : public RefCounted<Run>, private StoreListener {
   absl::Status Resume(Input input);
   absl::Status ApplyNullTask(TaskWrites& null);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
-  absl::Status RestoreEngine(const SavedEngine& engine);
+  absl::Status RestoreEngine(const SavedEngine& engine, int64_t step);
+  bool HasRest() const;
+  bool IsAt(const SavedEngine& engine) const;
+  bool RanHere() const { return line_->ran_step == line_->metadata.step; }
   std::shared_ptr<const SavedEngine> EngineState() const;
+  SavedEngine::Rest RestState() const;
   void DropPlanned();
   bool SaveStep();
   bool SaveCheckpoint(std::string_view source, int64_t step);
   void MakeCheckpoint(std::string_view source, int64_t step);
   void GatherChanges();
-  void BeginUnstored();
-  void NoteUnstored(uint32_t channel, SavedValue value);
+  void NoteUnstored(uint32_t channel, std::string_view name, SavedValue value);
   SavedSend ToSaved(const PendingSend& send) const;
   void AddRecord(const SavedTask& record, TaskWrites* task) const;
   void StoreExit();
@@ -325,6 +329,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void Stored() noexcept override;
   void GoOn();
   void NoteRan();
+  bool KeepRanBySends();
   void TakeFound();
   bool StopsAt(const StopNodes& stops) const;
   void EndStopped();

@@ -73,9 +73,7 @@ using SavedNames = absl::InlinedVector<std::string, 1>;
 // kEngineChannel: where the run has got to.
 struct SavedEngine {
   SavedNames due;  // Nodes that run next.
-  // The nodes that ran last, and the superstep in which they did.
-  SavedNames ran;
-  int64_t ran_step = 0;
+  SavedNames ran;  // The nodes that ran last.
   // What few checkpoints have.
   struct Rest {
     std::vector<std::string> waiting;  // Deferred nodes that were led to.
@@ -86,6 +84,7 @@ struct SavedEngine {
     bool start_is_command = false;
   };
   std::unique_ptr<Rest> rest;
+  bool ran_here = false;  // In the superstep that the checkpoint ends.
   // Whether something was written to an output channel since the last input.
   bool wrote_output = false;
 };

@@ -836,8 +836,10 @@ std::vector<PendingWrite> StepTask::Writes() const {
       run->ToSaved(absl::MakeConstSpan(writes), absl::MakeConstSpan(gotos),
                    absl::MakeConstSpan(sends));
   record->fires_edges = fires_edges;
-  kept.push_back({std::move(id), "", 0, std::string(kTaskChannel),
-                  SaveTask(std::move(record))});
+  PendingWrite& write = kept.emplace_back();
+  write.task_id = std::move(id);
+  write.channel = kTaskChannel;
+  write.value = SaveTask(std::move(record));
   return kept;
 }
 

@@ -25,12 +25,12 @@ CheckpointId ThreadSession::NewId() {
   return id;
 }
 
-void ThreadSession::Put(NewCheckpoint checkpoint, StoreListener* listener) {
+void ThreadSession::Put(NewCheckpoint&& checkpoint, StoreListener* listener) {
   under_way_.fetch_add(1, std::memory_order_relaxed);
   store_->Put(fence_, std::move(checkpoint), WhenDone(listener));
 }
 
-void ThreadSession::PutWrites(NewWrites writes, StoreListener* listener) {
+void ThreadSession::PutWrites(NewWrites&& writes, StoreListener* listener) {
   under_way_.fetch_add(1, std::memory_order_relaxed);
   store_->PutWrites(fence_, std::move(writes), WhenDone(listener));
 }

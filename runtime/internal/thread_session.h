@@ -51,8 +51,8 @@ class ThreadSession {
   // Stores in the order called. `listener`, if any, is told when it is done,
   // however it ended; see error(). (A pointer, so that what the store is given
   // to call takes no memory.)
-  void Put(NewCheckpoint checkpoint, StoreListener* listener = nullptr);
-  void PutWrites(NewWrites writes, StoreListener* listener = nullptr);
+  void Put(NewCheckpoint&& checkpoint, StoreListener* listener = nullptr);
+  void PutWrites(NewWrites&& writes, StoreListener* listener = nullptr);
 
   // The first failure of a call, and of those made elsewhere that this is told
   // of.

@@ -41,12 +41,12 @@ class FailingCheckpointer final : public Checkpointer {
     if (Fails("Open", done)) return;
     store_->Open(thread, std::move(done));
   }
-  void Put(const Fence& fence, NewCheckpoint checkpoint,
+  void Put(const Fence& fence, NewCheckpoint&& checkpoint,
            StatusDone done) override {
     if (Fails("Put", done)) return;
     store_->Put(fence, std::move(checkpoint), std::move(done));
   }
-  void PutWrites(const Fence& fence, NewWrites writes,
+  void PutWrites(const Fence& fence, NewWrites&& writes,
                  StatusDone done) override {
     if (Fails("PutWrites", done)) return;
     store_->PutWrites(fence, std::move(writes), std::move(done));

@@ -27,11 +27,11 @@ class LateCheckpointer final : public Checkpointer {
   void Open(std::string_view thread, Done<ThreadLease> done) override {
     store_->Open(thread, Late(std::move(done)));
   }
-  void Put(const Fence& fence, NewCheckpoint checkpoint,
+  void Put(const Fence& fence, NewCheckpoint&& checkpoint,
            StatusDone done) override {
     store_->Put(fence, std::move(checkpoint), Late(std::move(done)));
   }
-  void PutWrites(const Fence& fence, NewWrites writes,
+  void PutWrites(const Fence& fence, NewWrites&& writes,
                  StatusDone done) override {
     store_->PutWrites(fence, std::move(writes), Late(std::move(done)));
   }

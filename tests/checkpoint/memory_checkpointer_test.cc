@@ -38,7 +38,7 @@ class EncodingCheckpointer final : public Checkpointer {
           store_.Open(thread, std::move(done));
         });
   }
-  void Put(const Fence& fence, NewCheckpoint made, StatusDone done) override {
+  void Put(const Fence& fence, NewCheckpoint&& made, StatusDone done) override {
     Later([this, fence, made = std::move(made),
            done = std::move(done)]() mutable {
       for (SavedChannel& channel : made.checkpoint.channels) {
@@ -48,7 +48,7 @@ class EncodingCheckpointer final : public Checkpointer {
       store_.Put(fence, std::move(made), std::move(done));
     });
   }
-  void PutWrites(const Fence& fence, NewWrites writes,
+  void PutWrites(const Fence& fence, NewWrites&& writes,
                  StatusDone done) override {
     Later([this, fence, writes = std::move(writes),
            done = std::move(done)]() mutable {

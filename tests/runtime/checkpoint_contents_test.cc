@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +30,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 class CheckpointContentsTest : public SavedGraphTest {};
@@ -103,6 +106,39 @@ TEST_F(CheckpointContentsTest, HistoryShowsEveryWriteOfAChannel) {
   EXPECT_THAT(
       Before(graph, "a").ToJson(),
       HasSubstr(R"("result": {"notes": {"$writes": ["1", "2"]}, "count": 5})"));
+}
+
+// A checkpoint is stored as what differs from the one before. A loop comes to
+// the same place in the graph again and again: only its state changes.
+TEST_F(CheckpointContentsTest, LoopStoresWhatItChangesAndGoesOnFromAnywhere) {
+  const auto count = builder_.AddChannel("count", LastValue<int>());
+  AddPath(builder_, Node("loop", [count](NodeContext& node) {
+            return Update(count, node.Get(count) + 1);
+          }));
+  builder_.AddConditionalEdges("loop", [count](NodeContext& state) {
+    return state.Get(count) < 5 ? Target("loop") : Target(kEnd);
+  });
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update());
+  std::map<std::string, std::set<uint64_t>> versions;
+  for (const CheckpointTuple& tuple : Stored()) {
+    const int64_t step = tuple.checkpoint.metadata.step;
+    if (step < 1 || step == 5) continue;
+    for (const SavedChannel& saved : tuple.checkpoint.channels) {
+      versions[saved.channel].insert(saved.version);
+    }
+  }
+  EXPECT_THAT(versions, ElementsAre(Pair("__engine__", SizeIs(1)),
+                                    Pair("count", SizeIs(4))));
+  const std::vector<StateSnapshot> history = History(graph);
+  ASSERT_THAT(history, SizeIs(7));
+  for (size_t left = 1; left < 6; ++left) {
+    TakeRan();
+    const RunResult end =
+        Run(graph, Input::Continue(), {.from = history[left].ref});
+    EXPECT_EQ(end.Get(count), 5) << left;
+    EXPECT_THAT(TakeRan(), SizeIs(left));
+  }
 }
 
 TEST_F(CheckpointContentsTest, MetadataOfTheRunIsInEveryCheckpoint) {

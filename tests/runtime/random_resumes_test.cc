@@ -195,7 +195,7 @@ class RunStore final : public Checkpointer {
       store_->Open(thread, std::move(then));
     });
   }
-  void Put(const Fence& fence, NewCheckpoint checkpoint,
+  void Put(const Fence& fence, NewCheckpoint&& checkpoint,
            StatusDone done) override {
     std::optional<int64_t> step;
     if (checkpoint.checkpoint.ns.empty()) {
@@ -213,7 +213,7 @@ class RunStore final : public Checkpointer {
                         });
           });
   }
-  void PutWrites(const Fence& fence, NewWrites writes,
+  void PutWrites(const Fence& fence, NewWrites&& writes,
                  StatusDone done) override {
     std::set<std::string> tasks;
     for (const PendingWrite& write : writes.writes) {

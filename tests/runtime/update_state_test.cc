@@ -189,6 +189,37 @@ TEST_F(UpdateStateTest, UpdateIsTheResultOfTheTaskItStandsFor) {
   EXPECT_EQ(after.tasks[0].result.ToJson(), R"({"notes": "by hand"})");
 }
 
+// An update without a node is that of the one that ran last. Sends count only
+// where an edge had led to their node in the superstep before; the store tells
+// a later run.
+TEST_F(UpdateStateTest, NodeThatASendRanCountsAfterAnEdgeHasRunIt) {
+  AddPath(builder_, Node("w", NoteStep{notes_}));
+  AddPath(builder_, Node("x", [](NodeContext&) { return Send("w", 1); }));
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.interrupt_after = {"x"}});
+  EXPECT_THAT(Failure(graph, {{{.values = Update(notes_, "?")}}}),
+              IsError(ErrorKind::kInvalidUpdate,
+                      absl::StatusCode::kInvalidArgument, {"several nodes"}));
+  Run(graph, Input::Continue());
+  EXPECT_THAT(TakeRan(), ElementsAre("w", "x", "w"));
+  Change(graph, {.values = Update(notes_, "as w")});
+  EXPECT_THAT(State(graph).values.Get(notes_),
+              ElementsAre("w@1", "w@2", "as w"));
+}
+
+TEST_F(UpdateStateTest, NodeThatASendRanDoesNotCountLater) {
+  AddPath(builder_, Node("w", NoteStep{notes_}));
+  AddPath(builder_, Node("x", [](NodeContext&) { return Send("y", 1); }));
+  builder_.AddNode("y", [](NodeContext&) { return Send("w", 1); });
+  const Graph graph = MustCompile(builder_);
+  Run(graph, Update(), {.interrupt_after = {"y"}});
+  Run(graph, Input::Continue());
+  EXPECT_THAT(TakeRan(), ElementsAre("w", "x", "w"));
+  EXPECT_THAT(Failure(graph, {{{.values = Update(notes_, "?")}}}),
+              IsError(ErrorKind::kInvalidUpdate,
+                      absl::StatusCode::kInvalidArgument, {"several nodes"}));
+}
+
 TEST_F(UpdateStateTest, UpdateMayNameTheTaskItStandsFor) {
   AddPath(builder_, Node("a", [](NodeContext&) {
             return Command{.go_to = {Send("w", 1), Send("w", 2)}};
