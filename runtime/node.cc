@@ -41,7 +41,14 @@ const Value& NodeContext::input() const {
   return view_ == nullptr ? task_->Input() : view_->Input();
 }
 
-void NodeContext::Emit(Value value) const { task_->Emit(std::move(value)); }
+EmitCall NodeContext::Emit(Value value) const {
+  task_->Emit(std::move(value));
+  return EmitCall(task_);
+}
+bool EmitCall::await_ready() const noexcept { return task_->HasRoom(); }
+void EmitCall::await_suspend(std::coroutine_handle<> node) {
+  task_->AwaitRoom(node);
+}
 void NodeContext::EmitMessagePiece(std::string id, Value piece,
                                    std::vector<std::string> tags) const {
   task_->EmitMessage(std::move(id), std::move(piece), std::move(tags));

@@ -43,7 +43,21 @@ struct NodeFailure {
 };
 
 class GraphCall;
+class NodeContext;
 class SleepCall;
+
+// What NodeContext::Emit() returns, for coroutines.
+class WEIR_EXPORT EmitCall {
+ public:
+  bool await_ready() const noexcept;
+  void await_suspend(std::coroutine_handle<> node);
+  void await_resume() noexcept {}
+
+ private:
+  friend class NodeContext;
+  explicit EmitCall(internal::StepTask* task) : task_(task) {}
+  internal::StepTask* task_;
+};
 
 // What NodeContext::Interrupt() returns.
 template <class T>
@@ -106,12 +120,13 @@ class WEIR_EXPORT NodeContext {
     return input().template As<T>();
   }
 
-  // Publishes a custom event at once. Never waits.
-  void Emit(Value value) const;
+  // Publishes a custom event at once. Never waits; but a coroutine may
+  // `co_await` what it returns, and then waits for readers with
+  // JoinStreamOptions::backpressure, which does not count as the node's time.
+  EmitCall Emit(Value value) const;
   template <class T>
-  requires(!std::is_same_v<std::decay_t<T>, Value>) void Emit(T&& value) const {
-    Emit(Value(std::forward<T>(value)));
-  }
+  requires(!std::is_same_v<std::decay_t<T>, Value>) EmitCall Emit(T&& value)
+  const { return Emit(Value(std::forward<T>(value))); }
 
   // Publishes a piece of a message at once, for readers of kMessages. A piece
   // is an M with only what is new; the pieces of one message have its id, and

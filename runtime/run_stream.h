@@ -16,15 +16,10 @@
 #include "weir/export.h"
 #include "weir/runtime/event.h"
 #include "weir/runtime/run.h"
+#include "weir/stream/options.h"
 
 namespace weir {
 inline namespace v0 {
-
-// What a reader gets that has fallen further behind than StartOptions::window.
-enum class OnLag {
-  kFail,  // Its stream ends with DataLoss.
-  kSkip,  // It goes on at the oldest event that is kept; see missed().
-};
 
 // JoinStreamOptions: what a reader of a run gets.
 struct JoinStreamOptions {
@@ -36,9 +31,10 @@ struct JoinStreamOptions {
   std::optional<StreamModes> modes{};
   // Whether the run is cancelled, for every reader, if this one leaves it.
   bool cancel_on_disconnect = false;
+  // When it has fallen further behind than StartOptions::window.
   OnLag on_lag = OnLag::kFail;
   // Lets the run wait at its barriers, and in co_await NodeContext::Emit(), for
-  // this reader, so that it is never more than about the window behind; up to
+  // this reader when it is half of the window behind, up to
   // the time given, each time. The reader's speed becomes the run's.
   absl::Duration backpressure = absl::ZeroDuration();
 };

@@ -170,7 +170,7 @@ absl::StatusOr<Cursor<Event>> ThreadStream::Rep::Attach(
     const RunPtr& run, std::optional<int64_t> after) {
   CursorOptions options;
   options.mask = run->modes | kControl;
-  options.on_lag = CursorOptions::OnLag::kFail;
+  options.on_lag = OnLag::kFail;
   if (run->resumable) {
     options.after = after;
     // Of what limits have dropped, a replay from the start does without.

@@ -60,7 +60,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
                private Waiter {
  public:
   Reader(Executor* executor, std::shared_ptr<ReaderGate> gate)
-      : executor_(executor), gate_(std::move(gate)) {}
+      : Waiter(executor), executor_(executor), gate_(std::move(gate)) {}
   virtual ~Reader() = default;
 
   // The next record, or null at the end.
@@ -161,21 +161,27 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
     return false;
   }
 
-  // Goes on once there is something, on the executor.
-  void Wake() noexcept override {
-    Post(std::move(waiting_), on_event_ ? &Reader::Drain : &Reader::Look);
+  // Goes on once there is something, on the executor. There it also wakes those
+  // of its executor that wait for the same, so that a publisher wakes one.
+  void Wake() noexcept override { WakeWith(WakeChain()); }
+  void WakeWith(WakeChain rest) noexcept override {
+    Post(std::move(waiting_), on_event_ ? &Reader::Drain : &Reader::Look,
+         std::move(rest));
   }
 
   // Runs `step` as a job: true if that was all. Lets go of the reader before it
   // leaves the gate: what it keeps alive may be what waits for that.
-  void Post(std::shared_ptr<Reader> self, bool (Reader::*step)()) {
+  void Post(std::shared_ptr<Reader> self, bool (Reader::*step)(),
+            WakeChain rest = {}) {
     Executor* const executor = executor_;
-    executor->Post([self = std::move(self), step]() mutable {
-      const std::shared_ptr<ReaderGate> gate = self->gate_;
-      const bool ends = (self.get()->*step)();
-      self = nullptr;
-      if (ends) gate->Leave();
-    });
+    executor->Post(
+        [self = std::move(self), step, rest = std::move(rest)]() mutable {
+          std::move(rest).WakeNext();
+          const std::shared_ptr<ReaderGate> gate = self->gate_;
+          const bool ends = (self.get()->*step)();
+          self = nullptr;
+          if (ends) gate->Leave();
+        });
   }
 
   // kArmed: this goes on in Wake(), on another worker, perhaps already.

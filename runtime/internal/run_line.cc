@@ -790,7 +790,7 @@ void Run::Stored() noexcept {
 
 // Goes on after a checkpoint was stored.
 void Run::GoOn() {
-  if (PlanNext() && StartStep()) Work();
+  if (RoomForEvents() && PlanNext() && StartStep()) Work();
 }
 
 void Run::StoreWrites(std::vector<PendingWrite> writes) {

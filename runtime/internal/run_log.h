@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 #include "weir/runtime/event.h"
 #include "weir/stream/event_log.h"
@@ -57,6 +58,24 @@ class RunLog {
     }
   }
 
+  // Whether a reader that the run is to wait for is far behind. One load where
+  // there is no such reader.
+  bool congested() const {
+    const EventLog<Event>* const log = if_open();
+    return log != nullptr && log->congested();
+  }
+  // The longest that a run waits for readers each time; it grows with theirs.
+  absl::Duration patience() const {
+    return absl::Nanoseconds(patience_ns_.load(std::memory_order_relaxed));
+  }
+  void WaitUpTo(absl::Duration patience) {
+    const int64_t ns = absl::ToInt64Nanoseconds(patience);
+    int64_t longest = patience_ns_.load(std::memory_order_relaxed);
+    while (ns > longest && !patience_ns_.compare_exchange_weak(
+                               longest, ns, std::memory_order_relaxed)) {
+    }
+  }
+
   // Where readers attach. Once it is there it stays, until it is taken.
   EventLog<Event>& Open();
 
@@ -77,6 +96,8 @@ class RunLog {
   void PublishWithin(EventLog<Event>& log, uint32_t mode, Event event);
 
   const Options options_;
+  // Relaxed: nothing but the number counts.
+  std::atomic<int64_t> patience_ns_{0};
   // Set once, by the Open() that comes first (release): the log.
   std::atomic<EventLog<Event>*> log_{nullptr};
 

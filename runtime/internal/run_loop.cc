@@ -33,6 +33,7 @@
 
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/called_function.h"
+#include "weir/runtime/internal/room_wait.h"
 #include "weir/runtime/internal/task_id.h"
 
 namespace weir {
@@ -312,7 +313,8 @@ bool Run::StartStep() {
     if (bounded()) begun_.fetch_add(1, std::memory_order_relaxed);
     if (!tasks_[0].Execute()) return false;
     if (bounded()) begun_.fetch_sub(1, std::memory_order_relaxed);
-    if (!Barrier() || (line_ != nullptr && !SaveStep()) || !PlanNext()) {
+    if (!Barrier() || (line_ != nullptr && !SaveStep()) || !RoomForEvents() ||
+        !PlanNext()) {
       return false;
     }
   }
@@ -402,8 +404,19 @@ void Run::PostResume(StepTask* task) {
 
 // The superstep's last task has ended. True if the next one has tasks to claim.
 bool Run::Advance() {
-  return Barrier() && (line_ == nullptr || SaveStep()) && PlanNext() &&
-         StartStep();
+  return Barrier() && (line_ == nullptr || SaveStep()) && RoomForEvents() &&
+         PlanNext() && StartStep();
+}
+
+// Whether the run may go on now: a reader may have asked it to wait. It goes on
+// then when the reader has read, has left, or has been waited for long enough.
+bool Run::RoomForEvents() {
+  if (env_->log == nullptr || !env_->log->congested()) return true;
+  RoomWait::Begin(executor(), env_->log->Open(), env_->log->patience(),
+                  stop_token(), [self = Ref<Run>::Share(this)] {
+                    if (self->PlanNext() && self->StartStep()) self->Work();
+                  });
+  return false;
 }
 
 void Run::TaskFailed() {

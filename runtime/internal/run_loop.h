@@ -318,6 +318,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   SavedEngine::Rest RestState() const;
   void DropPlanned();
   bool SaveStep();
+  bool RoomForEvents();
   bool SaveCheckpoint(std::string_view source, int64_t step);
   void MakeCheckpoint(std::string_view source, int64_t step);
   void GatherChanges();

@@ -38,8 +38,10 @@ Event ControlEvent(EventPayload payload) {
                Ref<EventBody>::Adopt(new EventBody(std::move(payload))));
 }
 
-RunLog::Options LogOptions(const StartOptions& options) {
+RunLog::Options LogOptions(const StartOptions& options, Service& service) {
   RunLog::Options log;
+  log.log.pool = &service.pool;
+  log.log.reclaimer = &service.reclaimer;
   log.log.resumable = options.resumable;
   log.log.recorded_modes = options.modes | kControl;
   if (options.resumable) {
@@ -120,7 +122,7 @@ ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
       resumable(how.resumable),
       stored(!thread->temporary),
       window(how.window),
-      log(LogOptions(how)),
+      log(LogOptions(how, *service)),
       beginning(new Beginning{std::move(begins_with), std::move(how)}),
       info(std::move(about)),
       retention(beginning->options.retention),
@@ -177,8 +179,24 @@ void ServedRun::RunEnded(Run& ended) noexcept {
   service->Ended(shared_from_this(), ended);
 }
 
+void ExecutorReclaimer::Reclaim(absl::AnyInvocable<void() &&> job) noexcept {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (executor_ != nullptr) {
+      gate_->Enter();
+      executor_->Post([gate = gate_, job = std::move(job)]() mutable {
+        std::move(job)();
+        gate->Leave();
+      });
+      return;
+    }
+  }
+  std::move(job)();
+}
+
 Service::Service(RuntimeOptions options)
-    : executor(options.executor),
+    : reclaimer(options.executor, gate),
+      executor(options.executor),
       checkpointer(options.checkpointer),
       store(options.store),
       options_(std::move(options)) {}
@@ -247,9 +265,8 @@ absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Stream(NewRun run) {
   absl::MutexLock lock(&mutex);
   if (absl::Status s = Check(run); !s.ok()) return s;
   const RunPtr added = Add(std::move(run), &later);
-  absl::StatusOr<Cursor<Event>> cursor = Attach(
-      added,
-      {.mask = added->modes | kControl, .on_lag = CursorOptions::OnLag::kFail});
+  absl::StatusOr<Cursor<Event>> cursor =
+      Attach(added, {.mask = added->modes | kControl, .on_lag = OnLag::kFail});
   Schedule(added->thread, &later);
   if (!cursor.ok()) return cursor.status();
   return MakeReader(added, *std::move(cursor), cancels);
@@ -717,6 +734,7 @@ bool Service::Shutdown() {
     idle_ = nullptr;
     return false;
   }
+  reclaimer.Close();
   absl::Notification unread;
   gate->WhenEmpty(&unread);
   if (!executor->RunUntil(unread)) unread.WaitForNotification();

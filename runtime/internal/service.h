@@ -28,6 +28,8 @@
 #include "weir/runtime/internal/streamed_run.h"
 #include "weir/runtime/runtime.h"
 #include "weir/runtime/thread_stream.h"
+#include "weir/stream/reclaimer.h"
+#include "weir/stream/segment_pool.h"
 
 // What a Runtime and its streams share.
 namespace weir {
@@ -185,6 +187,27 @@ class ServedRun final : public StreamedRun,
   void RunEnded(Run& ended) noexcept override;
 };
 
+// Has events destroyed as jobs of an executor, while that is there.
+//
+// Threads: thread-safe.
+class ExecutorReclaimer final : public Reclaimer {
+ public:
+  ExecutorReclaimer(Executor* executor, std::shared_ptr<ReaderGate> gate)
+      : gate_(std::move(gate)), executor_(executor) {}
+
+  void Reclaim(absl::AnyInvocable<void() &&> job) noexcept override;
+  // From now on they are destroyed where they are found.
+  void Close() {
+    absl::MutexLock lock(&mutex_);
+    executor_ = nullptr;
+  }
+
+ private:
+  const std::shared_ptr<ReaderGate> gate_;
+  absl::Mutex mutex_;
+  Executor* executor_ ABSL_GUARDED_BY(mutex_);
+};
+
 // Service: threads, the runs on them, and what happens to both. The essay is in
 // service.cc.
 //
@@ -253,8 +276,12 @@ class Service final : public std::enable_shared_from_this<Service> {
   // A run has stopped.
   void Ended(const RunPtr& run, Run& ended);
 
-  // Readers that wait for something are inside.
+  // Readers that wait for something are inside, and other jobs that the end
+  // waits for.
   const std::shared_ptr<ReaderGate> gate = std::make_shared<ReaderGate>();
+  // For the runs' logs, whose cursors share ownership of this.
+  SegmentPool pool;
+  ExecutorReclaimer reclaimer;
   Executor* const executor;
   Checkpointer* const checkpointer;
   Store* const store;

@@ -1,5 +1,7 @@
 // Those who ask for a run, wait for its end or read its events.
 
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
@@ -168,8 +170,12 @@ absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Read(
   CursorOptions place;
   place.mask = modes | kControl;
   place.after = options.last_event_id;
-  place.on_lag = options.on_lag == OnLag::kSkip ? CursorOptions::OnLag::kSkip
-                                                : CursorOptions::OnLag::kFail;
+  place.on_lag = options.on_lag;
+  if (options.backpressure > absl::ZeroDuration()) {
+    // What a superstep publishes meanwhile has the other half.
+    place.backpressure = std::max<uint64_t>(run->window / 2, 1);
+    run->log.WaitUpTo(options.backpressure);
+  }
   absl::MutexLock lock(&mutex);
   absl::StatusOr<Cursor<Event>> cursor = Attach(run, place);
   if (!cursor.ok()) return cursor.status();

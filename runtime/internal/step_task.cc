@@ -13,6 +13,7 @@
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/result_cache.h"
+#include "weir/runtime/internal/room_wait.h"
 #include "weir/runtime/internal/run_loop.h"
 #include "weir/runtime/internal/task_id.h"
 
@@ -1166,6 +1167,23 @@ void StepTask::Emit(Value value) {
   Publish(kCustom, CustomValue{node->name, std::move(value)});
 }
 
+bool StepTask::HasRoom() const {
+  const RunLog* const log = run->env().log;
+  return log == nullptr || !log->congested();
+}
+
+void StepTask::AwaitRoom(std::coroutine_handle<> body) {
+  RunLog& log = *run->env().log;
+  if (clock_ != nullptr) clock_->BeginWait(run->executor().Now());
+  RoomWait::Begin(run->executor(), log.Open(), log.patience(), stop_token(),
+                  [this, body] {
+                    if (clock_ != nullptr) {
+                      clock_->EndWait(run->executor().Now());
+                    }
+                    body.resume();
+                  });
+}
+
 void StepTask::EmitMessage(std::string id, Value piece,
                            std::vector<std::string> tags) {
   if (!Progress(/*by_heartbeat=*/false) || !run->Wants(kMessages)) return;
@@ -1180,7 +1198,11 @@ void StepTask::EmitMessage(std::string id, Value piece,
 
 // What is left to an attempt, by the limit that comes first.
 StepTask::TimeLeft StepTask::AttemptClock::Left(absl::Time now) const {
-  const absl::Duration elapsed = now - began;
+  absl::Duration elapsed =
+      now - began -
+      absl::Nanoseconds(waited_ns.load(std::memory_order_relaxed));
+  const int64_t since = waits_since_ns.load(std::memory_order_relaxed);
+  if (since >= 0) elapsed -= now - began - absl::Nanoseconds(since);
   const absl::Duration run_left = run_timeout - elapsed;
   const absl::Duration idle_left =
       idle_timeout - (elapsed - absl::Nanoseconds(last_progress_ns.load(
@@ -1202,8 +1224,20 @@ int StepTask::AttemptClock::LookAt(absl::Time now) {
 
 void StepTask::AttemptClock::NoteProgress(absl::Time now) {
   if (LookAt(now) != kNotTimedOut) return;
-  last_progress_ns.store(absl::ToInt64Nanoseconds(now - began),
+  last_progress_ns.store(absl::ToInt64Nanoseconds(now - began) -
+                             waited_ns.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
+}
+
+void StepTask::AttemptClock::BeginWait(absl::Time now) {
+  waits_since_ns.store(absl::ToInt64Nanoseconds(now - began),
+                       std::memory_order_relaxed);
+}
+
+void StepTask::AttemptClock::EndWait(absl::Time now) {
+  const int64_t since = waits_since_ns.exchange(-1, std::memory_order_relaxed);
+  waited_ns.fetch_add(absl::ToInt64Nanoseconds(now - began) - since,
+                      std::memory_order_relaxed);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 #define WEIR_RUNTIME_INTERNAL_STEP_TASK_H_
 
 #include <atomic>
+#include <coroutine>
 #include <cstdint>
 #include <forward_list>
 #include <memory>
@@ -105,6 +106,10 @@ struct StepTask final : CompletionSink, RunListener {
     int LookAt(absl::Time now);
     void NoteProgress(absl::Time now);
 
+    // Time that the attempt waits for readers does not count.
+    void BeginWait(absl::Time now);
+    void EndWait(absl::Time now);
+
     const absl::Time began;
     const absl::Duration run_timeout;
     const absl::Duration idle_timeout;
@@ -112,6 +117,11 @@ struct StepTask final : CompletionSink, RunListener {
     // Nanoseconds after `began`; written by NoteProgress(), read by the timer.
     // Relaxed: nothing but the number counts.
     std::atomic<int64_t> last_progress_ns{0};
+    // How long it has waited for readers, and since when it does, -1 if it does
+    // not: nanoseconds, written by the body, read by the timer. Relaxed: a
+    // timer that sees the one without the other looks again.
+    std::atomic<int64_t> waited_ns{0};
+    std::atomic<int64_t> waits_since_ns{-1};
     // A TimeoutCause, set by the timer or by who finds the time up. What is
     // emitted after that is dropped. Relaxed: an event more or less at that
     // moment is no matter.
@@ -257,6 +267,9 @@ struct StepTask final : CompletionSink, RunListener {
   std::stop_token stop_token() const;
   bool Progress(bool by_heartbeat);
   void Emit(Value value);
+  // Whether no reader asks the run to wait; and waits until it is so.
+  bool HasRoom() const;
+  void AwaitRoom(std::coroutine_handle<> body);
   void EmitMessage(std::string id, Value piece, std::vector<std::string> tags);
   // The value of the output channels of `child`, or its failure, as what the
   // node returned.

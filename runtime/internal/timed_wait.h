@@ -18,10 +18,10 @@ inline namespace v0 {
 namespace internal {
 
 // TimedWait: calls a job once, on the executor: when a time has passed, or
-// before that when asked to stop.
+// before that when asked to stop or by FireNow().
 //
-//   kArming --Arm() done--> kArmed --timer or stop--> kFired
-//      \--timer or stop--> kFired, and Arm() posts the job
+//   kArming --Arm() done--> kArmed --the first to fire--> kFired
+//      \--the first to fire--> kFired, and Arm() posts the job
 //
 // Threads:  Arm() once. The job may run before Arm() returns.
 // Lifetime: reference-counted; the timer holds a reference.
@@ -32,8 +32,8 @@ class TimedWait final : public RefCounted<TimedWait> {
 
   void Arm(absl::Duration delay, const std::stop_token& stop) {
     timer_ = executor_.PostAfter(
-        delay, [self = Ref<TimedWait>::Share(this)] { self->Fire(false); });
-    if (stop.stop_possible()) link_.emplace(stop, [this] { Fire(true); });
+        delay, [self = Ref<TimedWait>::Share(this)] { self->Fire(kTime); });
+    if (stop.stop_possible()) link_.emplace(stop, [this] { Fire(kStop); });
     uint8_t arming = kArming;
     if (!state_.compare_exchange_strong(arming, kArmed,
                                         std::memory_order_acq_rel)) {
@@ -42,16 +42,20 @@ class TimedWait final : public RefCounted<TimedWait> {
     }
   }
 
+  // What is waited for has come. Thread-safe, also before Arm().
+  void FireNow() { Fire(kOther); }
+
   // Whether it was stopped before the time had passed; for the job.
   bool stopped() const { return stopped_; }
 
  private:
-  void Fire(bool by_stop) {
-    // Only the first of timer and stop gets past this.
+  enum Cause : uint8_t { kTime, kStop, kOther };
+  void Fire(Cause cause) {
+    // Only the first gets past this.
     if (fired_.exchange(true, std::memory_order_relaxed)) return;
-    stopped_ = by_stop;
+    stopped_ = cause == kStop;
     if (state_.exchange(kFired, std::memory_order_acq_rel) == kArming) return;
-    if (by_stop) executor_.Cancel(timer_);
+    if (cause != kTime) executor_.Cancel(timer_);
     executor_.Post(std::move(job_));
   }
 
@@ -62,7 +66,7 @@ class TimedWait final : public RefCounted<TimedWait> {
   Executor::TimerId timer_ = 0;
   std::optional<std::stop_callback<std::function<void()>>> link_;
   bool stopped_ = false;
-  // Elects one of timer and stop. Relaxed: it publishes nothing.
+  // Elects the first to fire. Relaxed: it publishes nothing.
   std::atomic<bool> fired_{false};
   // Arm() publishes timer_ and link_ (release) to Fire() (acquire), or Fire()
   // publishes stopped_ to Arm().

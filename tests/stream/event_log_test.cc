@@ -1,6 +1,8 @@
 #include "weir/stream/event_log.h"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <latch>
@@ -13,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -20,6 +23,8 @@
 #include "gtest/gtest.h"
 
 #include "weir/stream/cursor.h"
+#include "weir/stream/reclaimer.h"
+#include "weir/stream/segment_pool.h"
 #include "weir/stream/wait.h"
 
 namespace weir {
@@ -493,6 +498,306 @@ TEST(EventLogTest, MoveOnlyEventsWork) {
   for (int i = 1; i <= 3; ++i) EXPECT_EQ(**cursor.Next(), i);
 }
 
+TEST(EventLogTest, EventsOfAnySizeAndAlignmentWork) {
+  struct alignas(64) Large {
+    std::array<int, 50> numbers;
+  };
+  EventLog<Large> large;
+  EventLog<char> small;
+  Cursor<Large> larges = *large.Attach();
+  Cursor<char> smalls = *small.Attach();
+  for (int i = 0; i < 3000; ++i) {
+    large.Publish(kValues, Large{{i}});
+    small.Publish(kValues, static_cast<char>(i));
+  }
+  for (int i = 0; i < 3000; ++i) {
+    auto entry = larges.TryNext();
+    EXPECT_EQ(entry->numbers[0], i);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(&*entry) % 64, 0u);
+    EXPECT_EQ(*smalls.TryNext(), static_cast<char>(i));
+  }
+}
+
+// Across segments, the first of which has 64 slots and the others 1,024.
+
+TEST(EventLogTest, ReplayStartsAnywhere) {
+  constexpr int64_t kEvents = 64 + 70 * 1024 + 10;
+  EventLog<int64_t> log({.first_id = 7, .resumable = true});
+  for (int64_t i = 0; i < kEvents; ++i) log.Publish(kValues, i);
+  for (int64_t after = -1; after < kEvents; after += after < 1100 ? 1 : 511) {
+    Cursor<int64_t> cursor = *log.Attach({.after = after + 7});
+    for (int64_t i = after + 1; i < std::min(after + 4, kEvents); ++i) {
+      EXPECT_EQ(*cursor.TryNext(), i);
+    }
+  }
+}
+
+TEST(EventLogTest, BatchesOfAnySizeKeepTheirOrder) {
+  EventLog<int> log;
+  Cursor<int> cursor = *log.Attach();
+  int published = 0;
+  int read = 0;
+  for (const int size : {1, 2, 63, 64, 65, 511, 512, 513, 1024, 3000}) {
+    std::vector<BatchEvent<int>> batch;
+    for (int i = 0; i < size; ++i) batch.push_back({kValues, published + i});
+    EXPECT_EQ(log.PublishBatch(batch), static_cast<uint64_t>(published));
+    published += size;
+    while (auto entry = cursor.TryNext()) EXPECT_EQ(*entry, read++);
+    EXPECT_EQ(read, published);
+  }
+}
+
+// What is kept.
+
+TEST(EventLogTest, NextAndOldestId) {
+  StringLog plain({.first_id = 5});
+  EXPECT_EQ(plain.next_id(), 5u);
+  EXPECT_EQ(plain.oldest_id(), 5u);
+  const Cursor<std::string> cursor = MustAttach(plain);
+  plain.Publish(kValues, "a");
+  EXPECT_EQ(plain.next_id(), 6u);
+  EXPECT_EQ(plain.oldest_id(), 6u);
+  plain.Close(absl::OkStatus(), "last");
+  EXPECT_EQ(plain.Publish(kValues, "late"), std::nullopt);
+  EXPECT_EQ(plain.next_id(), 7u);
+  StringLog resumable({.first_id = 5, .resumable = true});
+  resumable.Publish(kValues, "a");
+  EXPECT_EQ(resumable.next_id(), 6u);
+  EXPECT_EQ(resumable.oldest_id(), 5u);
+}
+
+TEST(EventLogTest, DroppedEventsAreNotReplayed) {
+  StringLog log({.first_id = 10, .resumable = true});
+  for (const char* event : {"a", "b", "c", "d"}) log.Publish(kValues, event);
+  log.DropBefore(12);
+  EXPECT_EQ(log.oldest_id(), 12u);
+  log.DropBefore(11);  // Never back.
+  EXPECT_EQ(log.oldest_id(), 12u);
+  ExpectRefused(log, -1, absl::StatusCode::kOutOfRange, "oldest id is 12");
+  ExpectRefused(log, 10, absl::StatusCode::kOutOfRange, "oldest id is 12");
+  ExpectRefused(log, 14, absl::StatusCode::kOutOfRange, "newest id is 13");
+  Cursor<std::string> cursor = AttachAfter(log, 11);
+  EXPECT_THAT(Drain(cursor), ElementsAre("12:c", "13:d"));
+  log.DropBefore(1000);  // All that there is.
+  EXPECT_EQ(log.oldest_id(), 14u);
+  EXPECT_EQ(log.next_id(), 14u);
+  cursor = AttachAfter(log, 13);
+  log.Publish(kValues, "e");
+  EXPECT_THAT(Drain(cursor), ElementsAre("14:e"));
+}
+
+TEST(EventLogTest, DroppingFreesWholeSegments) {
+  auto live = std::make_shared<int>(0);
+  EventLog<Payload> log({.resumable = true});
+  for (int i = 0; i < 5000; ++i) log.Publish(kValues, Payload(live));
+  EXPECT_EQ(*live, 5000);
+  log.DropBefore(4000);
+  EXPECT_GE(*live, 1000);
+  EXPECT_LE(*live, 1000 + 1024);
+  log.Close(absl::OkStatus());
+  log.DropBefore(5000);
+  EXPECT_LE(*live, 1024);
+}
+
+TEST(EventLogTest, ReaderOfDroppedEventsEndsWithDataLoss) {
+  StringLog log({.resumable = true});
+  Cursor<std::string> reader = AttachAfter(log, -1);
+  Cursor<std::string> keeper =
+      MustAttach(log, {.after = -1, .on_lag = OnLag::kKeep});
+  Cursor<std::string> fast = AttachAfter(log, -1);
+  for (const char* event : {"a", "b", "c", "d"}) log.Publish(kValues, event);
+  EXPECT_EQ(*reader.TryNext(), "a");
+  EXPECT_EQ(Drain(fast).size(), 4u);
+  EXPECT_EQ(log.interest(), kAllModes);
+  log.DropBefore(3);
+  EXPECT_FALSE(reader.TryNext());
+  EXPECT_TRUE(reader.ended());
+  EXPECT_EQ(reader.status(),
+            absl::DataLossError(
+                "reader overtaken: after id 0 the first missing id is 1, the "
+                "oldest kept is 3, so 2 were missed"));
+  EXPECT_FALSE(reader.Next());
+  EXPECT_EQ(reader.last_id(), 0);
+  EXPECT_THAT(Drain(keeper), ElementsAre("0:a", "1:b", "2:c", "3:d"));
+  log.Close(absl::OkStatus());
+  EXPECT_FALSE(fast.Next());
+  EXPECT_TRUE(fast.status().ok());
+}
+
+TEST(EventLogTest, WindowOfAPlainLogKeepsThatManyEvents) {
+  auto live = std::make_shared<int>(0);
+  EventLog<Payload> log({.window = 2000});
+  Cursor<Payload> slow = *log.Attach();
+  Cursor<Payload> within = *log.Attach();
+  for (int i = 0; i < 2000; ++i) log.Publish(kValues, Payload(live));
+  EXPECT_TRUE(slow.TryNext());
+  EXPECT_TRUE(within.TryNext());
+  for (int i = 0; i < 10000; ++i) {
+    log.Publish(kValues, Payload(live));
+    ASSERT_TRUE(within.TryNext());
+  }
+  EXPECT_LE(log.oldest_id(), log.next_id() - 2000);
+  EXPECT_GE(log.oldest_id(), log.next_id() - 2000 - 2000 / 16);
+  EXPECT_LE(*live, 2000 + 2000 / 16 + 2 * 1024);
+  EXPECT_EQ(within.lag(), 1999u);
+  EXPECT_FALSE(slow.TryNext());
+  EXPECT_EQ(slow.status().code(), absl::StatusCode::kDataLoss);
+  // It is gone, also for those who publish.
+  EXPECT_EQ(log.interest(), kAllModes);
+  { const Cursor<Payload> gone = std::move(within); }
+  EXPECT_EQ(log.interest(), 0u);
+}
+
+TEST(EventLogTest, WindowOfAResumableLogCapsIt) {
+  StringLog log({.resumable = true, .window = 3});
+  for (const char* event : {"a", "b", "c", "d", "e"}) {
+    log.Publish(kValues, event);
+  }
+  EXPECT_EQ(log.oldest_id(), 2u);
+  ExpectRefused(log, -1, absl::StatusCode::kOutOfRange, "oldest id is 2");
+  Cursor<std::string> cursor = AttachAfter(log, 1);
+  EXPECT_THAT(Drain(cursor), ElementsAre("2:c", "3:d", "4:e"));
+}
+
+TEST(EventLogTest, OvertakenReaderMaySkip) {
+  StringLog log({.window = 2});
+  Cursor<std::string> all = MustAttach(log, {.on_lag = OnLag::kSkip});
+  Cursor<std::string> custom =
+      MustAttach(log, {.mask = kCustom, .on_lag = OnLag::kSkip});
+  log.Publish(kCustom, "a");
+  EXPECT_EQ(all.TryNext().missed(), 0u);
+  for (const char* event : {"b", "c", "d", "e"}) log.Publish(kValues, event);
+  auto entry = all.TryNext();
+  EXPECT_EQ(*entry, "d");
+  EXPECT_EQ(entry.missed(), 2u);
+  EXPECT_EQ(all.missed(), 2u);
+  EXPECT_EQ(all.TryNext().missed(), 0u);
+  EXPECT_FALSE(custom.TryNext());
+  EXPECT_FALSE(custom.ended());
+  EXPECT_EQ(custom.missed(), 3u);
+  log.Close(absl::OkStatus(), "last");
+  entry = custom.TryNext();
+  EXPECT_EQ(*entry, "last");
+  EXPECT_EQ(entry.missed(), 3u);
+  EXPECT_EQ(all.missed(), 2u);
+}
+
+TEST(EventLogTest, EventBeingReadStaysWhenItsReaderIsOvertaken) {
+  auto live = std::make_shared<int>(0);
+  EventLog<Payload> log({.window = 1});
+  Cursor<Payload> reader = *log.Attach({.on_lag = OnLag::kSkip});
+  log.Publish(kValues, Payload(live));
+  auto entry = reader.TryNext();
+  for (int i = 0; i < 5000; ++i) log.Publish(kValues, Payload(live));
+  EXPECT_EQ(entry->counted.use_count(), 1);
+  EXPECT_LE(*live, 64 + 2 * 1024);
+  EXPECT_EQ(reader.TryNext().missed(), 4999u);
+}
+
+// Memory.
+
+// Keeps what it is given.
+class LazyReclaimer final : public Reclaimer {
+ public:
+  void Reclaim(absl::AnyInvocable<void() &&> job) noexcept override {
+    jobs.push_back(std::move(job));
+  }
+  std::vector<absl::AnyInvocable<void() &&>> jobs;
+};
+
+TEST(EventLogTest, ReclaimerDestroysDeadEvents) {
+  auto live = std::make_shared<int>(0);
+  LazyReclaimer reclaimer;
+  SegmentPool pool;
+  std::optional<EventLog<Payload>> log(
+      EventLogOptions{.pool = &pool, .reclaimer = &reclaimer});
+  std::optional<Cursor<Payload>> cursor = *log->Attach();
+  for (int i = 0; i < 64 + 1024 + 1; ++i) log->Publish(kValues, Payload(live));
+  while (cursor->TryNext()) {
+  }
+  EXPECT_EQ(*live, 64 + 1024 + 1);
+  ASSERT_EQ(reclaimer.jobs.size(), 2u);
+  std::move(reclaimer.jobs[0])();
+  EXPECT_EQ(*live, 1024 + 1);
+  cursor.reset();
+  log.reset();
+  EXPECT_EQ(*live, 1024 + 1);
+  reclaimer.jobs.clear();  // As good as running them.
+  EXPECT_EQ(*live, 0);
+  EXPECT_EQ(pool.in_use(), 0u);
+}
+
+TEST(EventLogTest, LogWhoseReadersKeepUpUsesFewSegments) {
+  SegmentPool pool;
+  EventLog<std::array<uint64_t, 3>> log({.pool = &pool});
+  EXPECT_EQ(pool.in_use(), 0u);
+  auto first = *log.Attach();
+  auto second = *log.Attach();
+  for (uint64_t i = 0; i < 200000; ++i) {
+    log.Publish(kValues, {i});
+    EXPECT_EQ((*first.TryNext())[0], i);
+    EXPECT_EQ((*second.TryNext())[0], i);
+    ASSERT_LE(pool.in_use(), 4u);
+  }
+  EXPECT_EQ(pool.slab_bytes(), size_t{2} << 20);
+}
+
+// Back-pressure.
+
+TEST(EventLogTest, LogIsCongestedWhileAReaderIsTooFarBehind) {
+  StringLog log;
+  Cursor<std::string> other = MustAttach(log);
+  std::optional<Cursor<std::string>> slow =
+      MustAttach(log, {.mask = kValues, .backpressure = 2});
+  CountingWaiter waiter;
+  log.Publish(kValues, "a");
+  EXPECT_FALSE(log.congested());
+  EXPECT_FALSE(log.ArmSpace(&waiter));
+  log.Publish(kCustom, "b");
+  EXPECT_TRUE(log.congested());
+  EXPECT_EQ(log.Publish(kValues, "c"), 2u);  // Goes on all the same.
+  ASSERT_TRUE(log.ArmSpace(&waiter));
+  slow->TryNext();  // Is with a.
+  EXPECT_EQ(waiter.wakes, 0);
+  EXPECT_TRUE(log.congested());
+  slow->TryNext();  // Passes b over, is with c.
+  EXPECT_EQ(waiter.wakes, 1);
+  EXPECT_FALSE(log.congested());
+  EXPECT_FALSE(log.DisarmSpace(&waiter));
+}
+
+TEST(EventLogTest, RoomComesWhenTheSlowReaderLeavesOrTheLogIsClosed) {
+  StringLog log;
+  CountingWaiter waiter;
+  std::optional<Cursor<std::string>> slow =
+      MustAttach(log, {.backpressure = 1});
+  log.Publish(kValues, "a");
+  ASSERT_TRUE(log.ArmSpace(&waiter));
+  EXPECT_TRUE(log.DisarmSpace(&waiter));
+  ASSERT_TRUE(log.ArmSpace(&waiter));
+  slow.reset();
+  EXPECT_EQ(waiter.wakes, 1);
+  EXPECT_FALSE(log.congested());
+  slow = MustAttach(log, {.backpressure = 1});
+  log.Publish(kValues, "a");
+  ASSERT_TRUE(log.ArmSpace(&waiter));
+  log.Close(absl::OkStatus());
+  EXPECT_EQ(waiter.wakes, 2);
+  EXPECT_FALSE(log.congested());
+  EXPECT_FALSE(log.ArmSpace(&waiter));
+}
+
+TEST(EventLogTest, OvertakenReaderMakesRoom) {
+  StringLog log({.window = 4});
+  Cursor<std::string> slow = MustAttach(log, {.backpressure = 2});
+  CountingWaiter waiter;
+  for (int i = 0; i < 6; ++i) log.Publish(kValues, "a");
+  ASSERT_TRUE(log.ArmSpace(&waiter));
+  EXPECT_FALSE(slow.TryNext());
+  EXPECT_EQ(slow.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(waiter.wakes, 1);
+}
+
 // Moving cursors.
 
 TEST(CursorTest, MovedCursorGoesOnWhereItWas) {
@@ -634,6 +939,119 @@ TEST(CursorTest, MovedCursorStaysArmed) {
   const Cursor<std::string> moved = std::move(cursor);
   log.Publish(kValues, "a");
   EXPECT_EQ(waiter.wakes, 1);
+}
+
+// One of a group; keeps the rest of the chain until told to pass it on.
+class GroupWaiter final : public Waiter {
+ public:
+  explicit GroupWaiter(const void* group) : Waiter(group) {}
+  void Wake() noexcept override { ++wakes; }
+  void WakeWith(WakeChain chain) noexcept override {
+    ++wakes;
+    rest.emplace(std::move(chain));
+  }
+  int wakes = 0;
+  std::optional<WakeChain> rest;
+};
+
+struct ArmedReader {
+  ArmedReader(StringLog& log, const void* group)
+      : cursor(MustAttach(log)), waiter(group) {
+    EXPECT_TRUE(cursor.Arm(&waiter));
+  }
+  Cursor<std::string> cursor;
+  GroupWaiter waiter;
+};
+
+int Woken(const std::vector<std::unique_ptr<ArmedReader>>& readers) {
+  int woken = 0;
+  for (const auto& reader : readers) {
+    EXPECT_LE(reader->waiter.wakes, 1);
+    woken += reader->waiter.wakes;
+  }
+  return woken;
+}
+
+TEST(CursorTest, PublisherWakesOneOfAGroupWhichPassesItOn) {
+  StringLog log;
+  int group = 0;
+  int other_group = 0;
+  std::vector<std::unique_ptr<ArmedReader>> readers;
+  for (int i = 0; i < 1000; ++i) {
+    readers.push_back(std::make_unique<ArmedReader>(log, &group));
+  }
+  ArmedReader other(log, &other_group);
+  EXPECT_TRUE(readers[500]->cursor.Disarm());
+  log.Publish(kValues, "a");
+  EXPECT_EQ(Woken(readers), 1);
+  EXPECT_EQ(other.waiter.wakes, 1);
+  for (int woken = 1; woken < 999; ++woken) {
+    for (const auto& reader : readers) {
+      if (!reader->waiter.rest.has_value()) continue;
+      WakeChain rest = *std::move(reader->waiter.rest);
+      reader->waiter.rest.reset();
+      std::move(rest).WakeNext();
+      break;
+    }
+    EXPECT_EQ(Woken(readers), woken + 1);
+  }
+  EXPECT_EQ(readers[500]->waiter.wakes, 0);
+}
+
+TEST(CursorTest, DroppedChainWakesTheRest) {
+  StringLog log;
+  int group = 0;
+  std::vector<std::unique_ptr<ArmedReader>> readers;
+  for (int i = 0; i < 10; ++i) {
+    readers.push_back(std::make_unique<ArmedReader>(log, &group));
+  }
+  log.Close(absl::OkStatus());
+  for (const auto& reader : readers) reader->waiter.rest.reset();
+  EXPECT_EQ(Woken(readers), 10);
+}
+
+TEST(CursorTest, ReaderMayArmAgainBeforeTheWakeIsPassedOn) {
+  StringLog log;
+  int group = 0;
+  ArmedReader first(log, &group);
+  ArmedReader second(log, &group);  // Is woken first, and keeps the chain.
+  log.Publish(kValues, "a");
+  EXPECT_EQ(second.waiter.wakes, 1);
+  EXPECT_TRUE(first.cursor.Disarm());
+  EXPECT_EQ(*first.cursor.TryNext(), "a");
+  ASSERT_TRUE(first.cursor.Arm(&first.waiter));
+  EXPECT_EQ(*second.cursor.TryNext(), "a");
+  log.Publish(kValues, "b");
+  second.waiter.rest.reset();
+  EXPECT_EQ(first.waiter.wakes, 1);
+}
+
+TEST(CursorTest, WaitersOfOneCursorMayHaveDifferentGroups) {
+  StringLog log;
+  int group = 0;
+  ArmedReader reader(log, nullptr);
+  EXPECT_TRUE(reader.cursor.Disarm());
+  GroupWaiter waiter(&group);
+  ASSERT_TRUE(reader.cursor.Arm(&waiter));
+  log.Publish(kValues, "a");
+  EXPECT_EQ(waiter.wakes, 1);
+  EXPECT_EQ(reader.waiter.wakes, 0);
+}
+
+TEST(CursorTest, LogMayGoOnceItsEndIsRead) {
+  for (int i = 0; i < 100; ++i) {
+    auto log = std::make_unique<StringLog>();
+    std::latch attached(1);
+    std::jthread reader([&log, &attached] {
+      Cursor<std::string> cursor = MustAttach(*log);
+      attached.count_down();
+      while (cursor.Next()) {
+      }
+      log = nullptr;
+    });
+    attached.wait();
+    log->Close(absl::OkStatus(), "last");
+  }
 }
 
 TEST(CursorTest, WakeMayUseTheLogAndTheCursor) {
