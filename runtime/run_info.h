@@ -38,7 +38,9 @@ WEIR_EXPORT std::string_view MultitaskStrategyName(MultitaskStrategy strategy);
 
 enum class CancelAction {
   kInterrupt,  // What the run has finished stays.
-  kRollback,   // The run and its checkpoints are deleted.
+  // The run and its checkpoints are deleted. Questions from before it that it
+  // has answered stay answered.
+  kRollback,
 };
 
 // Whether a run goes on when a reader leaves it before its end.

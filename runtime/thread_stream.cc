@@ -85,7 +85,7 @@ namespace internal {
 uint64_t ServedThread::end_id() const {
   if (running == nullptr) return next_id;
   EventLog<Event>* const log = running->log.if_open();
-  return next_id + (log == nullptr ? 0 : log->next_id());
+  return next_id + (log == nullptr ? running->end_event : log->next_id());
 }
 
 // Adds a record, and lets go of those that are over for too long.
@@ -105,6 +105,12 @@ void Service::Record(ServedThread& thread, ThreadRecord record, Later* later) {
   }
   thread.records.push_back(std::move(record));
   WakeReaders(thread, later);
+}
+
+bool Service::EnterStore() {
+  absl::MutexLock lock(&mutex);
+  if (!closed_) gate->Enter();
+  return !closed_;
 }
 
 void Service::DropOld(ServedThread& thread, Later* later) {
@@ -267,7 +273,11 @@ ThreadStream::Rep::Found ThreadStream::Rep::ReadRun() {
     return Found::kRead;
   }
   if (!cursor_->ended()) return Found::kNothing;
-  if (cursor_->overtaken()) return End(run_->Explain(cursor_->status()));
+  if (cursor_->overtaken()) {
+    const absl::Status why = run_->Explain(cursor_->status());
+    // Of a run that was deleted, the rest is passed over.
+    if (!absl::IsNotFound(why)) return End(why);
+  }
   cursor_.reset();
   run_ = nullptr;
   return Found::kPassed;
@@ -343,14 +353,16 @@ void ThreadStream::Rep::Enter(const RunPtr& run, uint64_t record) {
 
 StateUpdated ThreadStream::Rep::StateOf(const ThreadRecord& record) const {
   StateUpdated updated{current_.run_id, {}};
-  StateOptions options;
-  if (record.state.has_value()) {
-    options.at.emplace();
+  updated.state.ref.thread_id = thread_->info.id;
+  if (record.state.has_value() && service_->EnterStore()) {
+    StateOptions options{.checkpointer = service_->checkpointer,
+                         .thread_id = thread_->info.id,
+                         .at = CheckpointRef()};
     options.at->id = record.state;
+    absl::StatusOr<StateSnapshot> state = record.graph->GetState(options);
+    if (state.ok()) updated.state = *std::move(state);
+    service_->gate->Leave();
   }
-  absl::StatusOr<StateSnapshot> state =
-      service_->GetState(thread_->info.id, options);
-  if (state.ok()) updated.state = *std::move(state);
   // Of a run without checkpoints, or one whose checkpoints are deleted.
   if (updated.state.values.empty() && record.run != nullptr &&
       record.run->outcome != nullptr) {
@@ -378,7 +390,8 @@ bool ThreadStream::Rep::Arm(weir::Waiter* waiter) {
 }
 
 bool ThreadStream::Rep::Disarm() {
-  if (armed_at_run_) return cursor_->Disarm();
+  // Once it has left the run, it was woken there.
+  if (armed_at_run_) return cursor_.has_value() && cursor_->Disarm();
   absl::MutexLock lock(&service_->mutex);
   return TakeWaiter() != nullptr;
 }

@@ -20,14 +20,31 @@ EventLog<Event>& RunLog::Open() {
 }
 
 void RunLog::PublishWithin(EventLog<Event>& log, uint32_t mode, Event event) {
-  const uint64_t bytes = options_.max_bytes == 0 ? 0 : event.ToJson().size();
+  const uint64_t bytes = BytesOf(event);
   const std::optional<uint64_t> id = log.Publish(mode, std::move(event));
-  if (!id.has_value()) return;
+  if (id.has_value()) Keep(log, *id, bytes);
+}
+
+void RunLog::Close(const absl::Status& status,
+                   std::optional<Event> last_event) {
+  EventLog<Event>* const log = if_open();
+  if (log == nullptr) return;
+  const bool limited = kept_ != nullptr && last_event.has_value();
+  const uint64_t bytes = limited ? BytesOf(*last_event) : 0;
+  log->Close(status, std::move(last_event));
+  if (limited) Keep(*log, log->next_id() - 1, bytes);
+}
+
+uint64_t RunLog::BytesOf(const Event& event) const {
+  return options_.max_bytes == 0 ? 0 : event.ToJson().size();
+}
+
+void RunLog::Keep(EventLog<Event>& log, uint64_t id, uint64_t bytes) {
   uint64_t oldest = 0;
   {
     Kept& kept = *kept_;
     absl::MutexLock lock(&kept.mutex);
-    kept.events.emplace_back(*id, bytes);
+    kept.events.emplace_back(id, bytes);
     kept.bytes += bytes;
     const uint64_t most =
         options_.max_events == 0 ? kept.events.size() : options_.max_events;

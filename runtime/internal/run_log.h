@@ -76,6 +76,9 @@ class RunLog {
     }
   }
 
+  // Ends the log, if anybody has wanted it.
+  void Close(const absl::Status& status, std::optional<Event> last_event);
+
   // Where readers attach. Once it is there it stays, until it is taken.
   EventLog<Event>& Open();
 
@@ -94,6 +97,9 @@ class RunLog {
 
  private:
   void PublishWithin(EventLog<Event>& log, uint32_t mode, Event event);
+  uint64_t BytesOf(const Event& event) const;
+  // Drops what the event `id` leaves no room for.
+  void Keep(EventLog<Event>& log, uint64_t id, uint64_t bytes);
 
   const Options options_;
   // Relaxed: nothing but the number counts.

@@ -6,6 +6,7 @@
 
 #include "weir/channels/internal/json_text.h"
 #include "weir/runtime/errors.h"
+#include "weir/runtime/internal/compiled_graph.h"
 
 // How the runs of a thread follow one another.
 //
@@ -93,6 +94,20 @@ absl::Status CheckOptions(const std::string& graph, const StartOptions& of) {
         absl::StrFormat("a run of graph '%s' cannot be started: "
                         "StartOptions::%s",
                         graph, text));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStops(const Graph& graph, const StartOptions& of) {
+  const auto& nodes = graph.compiled().node_index;
+  for (const auto* stops : {&of.interrupt_before, &of.interrupt_after}) {
+    for (const std::string& node : *stops) {
+      if (node == "*" || nodes.contains(node)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrFormat("a run is to be interrupted at '%s', which is no "
+                          "node of graph '%s'; correct the name",
+                          node, graph.compiled().name));
+    }
   }
   return absl::OkStatus();
 }
@@ -209,8 +224,10 @@ absl::Status Service::Open() const {
 absl::Status Service::Check(const NewRun& run) {
   const StartOptions& options = run.options;
   if (absl::Status s = Open(); !s.ok()) return s;
-  if (absl::Status s = FindGraph(run.graph).status(); !s.ok()) return s;
+  absl::StatusOr<Graph> graph = FindGraph(run.graph);
+  if (!graph.ok()) return graph.status();
   if (absl::Status s = CheckOptions(run.graph, options); !s.ok()) return s;
+  if (absl::Status s = CheckStops(*graph, options); !s.ok()) return s;
   if (options.multitask == MultitaskStrategy::kRollback &&
       !checkpointer->capabilities().delete_runs) {
     return absl::UnimplementedError(absl::StrFormat(
@@ -221,8 +238,17 @@ absl::Status Service::Check(const NewRun& run) {
   if (run.thread.empty()) return absl::OkStatus();
   absl::StatusOr<ThreadPtr> thread = Find(run.thread);
   if (!thread.ok()) {
-    return options.if_not_exists == IfNotExists::kCreate ? absl::OkStatus()
-                                                         : thread.status();
+    if (options.if_not_exists == IfNotExists::kReject) return thread.status();
+    if (!threads_.contains(run.thread)) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "thread '%s' is being deleted; start the run once it is gone",
+        run.thread));
+  }
+  if ((*thread)->temporary) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "thread '%s' is that of a stateless run, and goes with it; start the "
+        "run on another thread, or on none",
+        run.thread));
   }
   if (options.multitask != MultitaskStrategy::kReject) return absl::OkStatus();
   for (const RunPtr& other : (*thread)->runs) {
@@ -352,9 +378,9 @@ void Service::Schedule(const ThreadPtr& thread, Later* later) {
   run->info.status = RunStatus::kRunning;
   run->info.started_at = run->info.updated_at = now;
   if (run->stored) {
-    run->before = std::make_unique<ServedRun::Before>(
-        ServedRun::Before{thread->verdict, thread->info.graph,
-                          thread->info.values, thread->info.interrupts});
+    run->before = std::make_unique<ServedRun::Before>(ServedRun::Before{
+        thread->verdict, thread->info.graph, thread->info.values,
+        thread->info.interrupts, thread->checkpoint});
   }
   thread->info.graph = run->info.graph;
   Record(*thread, {ThreadRecord::Kind::kStarted, run}, later);
@@ -394,6 +420,8 @@ void Service::WatchTimeout(const RunPtr& run, absl::Duration timeout) {
         Ref<Run> late;
         {
           absl::MutexLock lock(&self->mutex);
+          // What stops a run first says how it ends.
+          if (run->cancelled.has_value()) return;
           late = run->run;
           run->timed_out = true;
         }
@@ -545,8 +573,10 @@ void Service::Ended(const RunPtr& run, Run& ended) {
 void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
   ServedThread& thread = *run->thread;
   const absl::Time now = executor->Now();
-  // A run that failed before it had read the thread has no values.
-  if (outcome.status != RunStatus::kSuccess && outcome.values.empty()) {
+  // A run that failed before it had read the thread has none of its values.
+  const bool has_read = run->checkpoint.has_value() || !run->stored;
+  if (outcome.status != RunStatus::kSuccess &&
+      (outcome.values.empty() || !has_read)) {
     outcome.values = thread.info.values;
   }
   run->info.status = outcome.status;
@@ -556,6 +586,7 @@ void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
              before = std::move(run->before)]() mutable { values = Values(); });
   thread.info.interrupts = outcome.interrupts;
   thread.info.state_updated_at = now;
+  if (run->checkpoint.has_value()) thread.checkpoint = run->checkpoint;
   if (outcome.status == RunStatus::kError ||
       outcome.status == RunStatus::kTimeout) {
     thread.verdict = ThreadStatus::kError;
@@ -588,6 +619,7 @@ void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
         thread.info.graph = std::move(run->before->graph);
         std::swap(thread.info.values, run->before->values);
         thread.info.interrupts = std::move(run->before->interrupts);
+        thread.checkpoint = run->before->checkpoint;
       }
       thread.info.state_updated_at = executor->Now();
       Undo(run, &later);
@@ -611,7 +643,6 @@ void Service::Undo(const RunPtr& run, Later* later) {
 void Service::Announce(const RunPtr& run) {
   std::optional<Event> last;
   std::vector<std::shared_ptr<JoinCall>> joins;
-  EventLog<Event>* log = nullptr;
   {
     absl::MutexLock lock(&mutex);
     const bool undone = !run->rolled_back.ok();
@@ -620,17 +651,23 @@ void Service::Announce(const RunPtr& run) {
         run->info.status == RunStatus::kTimeout) {
       last = ControlEvent(RunError{run->closed_with});
     }
+    if (run->thread->deleted) {
+      run->closed_with = absl::NotFoundError(
+          absl::StrFormat("run '%s' was deleted with its thread '%s'",
+                          run->id(), run->thread->info.id));
+    }
     run->announced = true;
-    log = run->log.if_open();
   }
   // Nobody opens it now: see Attach().
-  if (log != nullptr) log->Close(run->closed_with, std::move(last));
+  run->log.Close(run->closed_with, std::move(last));
   std::unique_ptr<EventLog<Event>> dropped;
   {
     absl::MutexLock lock(&mutex);
     joins.swap(run->joins);
     run->answered = true;
-    if (log != nullptr) run->end_event = log->next_id();
+    if (const EventLog<Event>* const log = run->log.if_open()) {
+      run->end_event = log->next_id();
+    }
     if (run->resumable) {
       Retain(run);
     } else {
@@ -664,9 +701,9 @@ void Service::GoOn(const RunPtr& run) {
   absl::MutexLock lock(&mutex);
   const ThreadPtr& thread = run->thread;
   Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
-  const CheckpointId state =
-      run->rolled_back.ok() ? run->checkpoint : CheckpointId();
-  Record(*thread, {ThreadRecord::Kind::kState, run, state}, &later);
+  Record(*thread,
+         {ThreadRecord::Kind::kState, run, thread->checkpoint, run->graph},
+         &later);
   thread->running = nullptr;
   if (absl::Notification* const quiet = thread->quiet;
       quiet != nullptr && !thread->changing) {

@@ -62,8 +62,10 @@ struct ThreadRecord {
   enum class Kind { kStarted, kDone, kState };
 
   Kind kind;
-  RunPtr run{};          // Null: an update by hand.
-  CheckpointId state{};  // None: the thread's latest.
+  RunPtr run{};  // Null: an update by hand.
+  // The state, if it is stored, and the graph that reads it.
+  CheckpointId state{};
+  std::optional<Graph> graph{};
   // Set by Service::Record(). The id is in the thread's stream, where a run's
   // event e has that of its start + 1 + e.
   uint64_t id = 0;
@@ -74,6 +76,7 @@ struct ThreadRecord {
 // A thread of a Runtime. All of it is guarded by Service::mutex.
 struct ServedThread {
   ThreadInfo info;
+  CheckpointId checkpoint;  // What info.values are of; none: of nothing stored.
   // What info.status is when no run is unfinished.
   ThreadStatus verdict = ThreadStatus::kIdle;
   bool temporary = false;  // Of a stateless run; goes with it.
@@ -158,6 +161,7 @@ class ServedRun final : public StreamedRun,
     std::string graph;
     Values values;
     std::vector<Interrupt> interrupts;
+    CheckpointId checkpoint;
   };
   std::unique_ptr<Before> before;
   std::unique_ptr<RunOutcome> outcome;  // Once it has ended.
@@ -375,6 +379,9 @@ class Service final : public std::enable_shared_from_this<Service> {
   // The thread's stream. In thread_stream.cc.
   void Record(ServedThread& thread, ThreadRecord record, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Lets a reader use the store, which is there until it leaves the gate. False
+  // if the Runtime ends.
+  bool EnterStore() ABSL_LOCKS_EXCLUDED(mutex);
   void DropOld(ServedThread& thread, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void WakeReaders(ServedThread& thread, Later* later)

@@ -72,6 +72,8 @@ absl::StatusOr<RunOutcome> Service::Wait(const RunPtr& run,
       },
       Leaver(run, options));
   AddJoin(run, options, call);
+  // A run that has ended may be asked without its Runtime.
+  if (answered.HasBeenNotified()) return answer;
   gate->Enter();
   const bool ends = executor->RunUntil(answered);
   gate->Leave();

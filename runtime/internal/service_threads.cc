@@ -52,6 +52,20 @@ bool Before(const ThreadInfo& a, const ThreadInfo& b, ThreadOrder order) {
   return a.id < b.id;
 }
 
+absl::Status CheckTtl(const std::optional<absl::Duration>& ttl) {
+  if (!ttl.has_value() || *ttl >= absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("a thread's ttl must not be negative, and is %s",
+                      absl::FormatDuration(*ttl)));
+}
+
+absl::Status NoCheckpoint(const ThreadId& thread, const CheckpointId& id) {
+  return absl::NotFoundError(
+      absl::StrFormat("thread '%s' has no checkpoint '%s'; GetHistory() lists "
+                      "those it has",
+                      thread, id.ToString()));
+}
+
 }  // namespace
 
 absl::Status Service::Register(std::string_view name, Graph graph) {
@@ -111,8 +125,11 @@ void Service::WatchTtl(const ThreadPtr& thread) {
   if (thread->ttl_timer != 0) executor->Cancel(thread->ttl_timer);
   thread->ttl_timer = 0;
   if (!thread->info.ttl.has_value() || closed_) return;
+  // A busy thread is looked at again after as long.
   const absl::Duration left =
-      thread->info.updated_at + *thread->info.ttl - executor->Now();
+      thread->info.status == ThreadStatus::kBusy
+          ? *thread->info.ttl
+          : thread->info.updated_at + *thread->info.ttl - executor->Now();
   thread->ttl_timer = executor->PostAfter(
       std::max(left, absl::ZeroDuration()),
       [self = shared_from_this(), thread] { self->TtlOver(thread); });
@@ -121,21 +138,23 @@ void Service::WatchTtl(const ThreadPtr& thread) {
 void Service::TtlOver(const ThreadPtr& thread) {
   {
     absl::MutexLock lock(&mutex);
+    if (thread->deleted || closed_) return;
     thread->ttl_timer = 0;
     const ThreadInfo& info = thread->info;
-    const bool changed =
-        !info.ttl.has_value() || info.updated_at + *info.ttl > executor->Now();
-    if (changed || info.status == ThreadStatus::kBusy) {
-      // A busy thread is looked at again after as long.
-      if (!changed) thread->info.updated_at = executor->Now();
+    if (!info.ttl.has_value() ||
+        info.updated_at + *info.ttl > executor->Now() ||
+        info.status == ThreadStatus::kBusy) {
       return WatchTtl(thread);
     }
+    gate->Enter();  // The store is needed until this has ended.
   }
   // If the store fails, the thread is deleted by whoever deletes it again.
   (void)DeleteThread(thread->info.id);
+  gate->Leave();
 }
 
 absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
+  if (absl::Status s = CheckTtl(options.ttl); !s.ok()) return s;
   std::optional<Graph> graph;
   ThreadPtr thread;
   {
@@ -184,6 +203,7 @@ absl::StatusOr<ThreadInfo> Service::GetThread(const ThreadId& id) {
 
 absl::StatusOr<ThreadInfo> Service::UpdateThread(const ThreadId& id,
                                                  ThreadChange change) {
+  if (absl::Status s = CheckTtl(change.ttl); !s.ok()) return s;
   absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
@@ -282,12 +302,14 @@ void Service::ForgetRun(const RunPtr& run, Later* later) {
 
 absl::StatusOr<ThreadInfo> Service::CopyThread(const ThreadId& id) {
   ThreadInfo copy;
+  CheckpointId checkpoint;
   {
     absl::MutexLock lock(&mutex);
     if (absl::Status s = Open(); !s.ok()) return s;
     absl::StatusOr<ThreadPtr> thread = Find(id);
     if (!thread.ok()) return thread.status();
     copy = (*thread)->info;
+    checkpoint = (*thread)->checkpoint;
   }
   if (!checkpointer->capabilities().copy_thread) {
     return absl::UnimplementedError(absl::StrFormat(
@@ -302,7 +324,9 @@ absl::StatusOr<ThreadInfo> Service::CopyThread(const ThreadId& id) {
   // A thread that has not run has nothing stored.
   if (!copied.ok() && !absl::IsNotFound(copied)) return copied;
   absl::MutexLock lock(&mutex);
-  return AddThread(std::move(copy))->info;
+  const ThreadPtr made = AddThread(std::move(copy));
+  made->checkpoint = checkpoint;
+  return made->info;
 }
 
 absl::StatusOr<ThreadList> Service::SearchThreads(const ThreadQuery& query) {
@@ -335,7 +359,9 @@ absl::StatusOr<StateSnapshot> Service::GetState(const ThreadId& id,
                                                 StateOptions options) {
   absl::StatusOr<Readable> found = FindReadable(id);
   if (!found.ok()) return found.status();
+  const bool named = options.at.has_value() && options.at->id.has_value();
   if (!found->graph.has_value()) {
+    if (named) return NoCheckpoint(id, options.at->id);
     StateSnapshot empty;
     empty.ref.thread_id = id;
     return empty;
@@ -343,12 +369,8 @@ absl::StatusOr<StateSnapshot> Service::GetState(const ThreadId& id,
   options.checkpointer = checkpointer;
   options.thread_id = id;
   absl::StatusOr<StateSnapshot> state = found->graph->GetState(options);
-  if (state.ok() && options.at.has_value() && options.at->id.has_value() &&
-      !state->ref.id.has_value()) {
-    return absl::NotFoundError(
-        absl::StrFormat("thread '%s' has no checkpoint '%s'; GetHistory() "
-                        "lists those it has",
-                        id, options.at->id.ToString()));
+  if (state.ok() && named && !state->ref.id.has_value()) {
+    return NoCheckpoint(id, options.at->id);
   }
   return state;
 }
@@ -405,6 +427,12 @@ absl::StatusOr<CheckpointRef> Service::UpdateState(const ThreadId& id,
           id));
     }
     graph = it->second;
+  }
+  if (options.at.has_value()) {
+    if (absl::Status s = GetState(id, options).status(); !s.ok()) return s;
+  }
+  {
+    absl::MutexLock lock(&mutex);
     if (absl::Status s = BeginChange(*thread); !s.ok()) return s;
   }
   return Change(thread, *graph, std::move(options), {{std::move(update)}});
@@ -421,7 +449,8 @@ absl::StatusOr<CheckpointRef> Service::Change(
     Refresh(thread, graph);
     Later later;
     absl::MutexLock lock(&mutex);
-    Record(*thread, {ThreadRecord::Kind::kState, nullptr, made->id}, &later);
+    Record(*thread, {ThreadRecord::Kind::kState, nullptr, made->id, graph},
+           &later);
   }
   EndChange(thread);
   return made;
@@ -434,6 +463,7 @@ void Service::Refresh(const ThreadPtr& thread, const Graph& graph) {
   absl::StatusOr<StateSnapshot> state = graph.GetState(options);
   if (!state.ok()) return;
   absl::MutexLock lock(&mutex);
+  thread->checkpoint = state->ref.id;
   std::swap(thread->info.values, state->values);
   thread->info.interrupts = std::move(state->interrupts);
   thread->info.state_updated_at = executor->Now();

@@ -119,8 +119,10 @@ absl::Time SteadyNow() {
 }
 
 int64_t DueAfter(int64_t now, absl::Duration delay) {
-  const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
-  return nanos > kNever - now ? kNever : now + nanos;
+  int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
+  if (nanos >= kNever - now) return kNever;
+  if (absl::Nanoseconds(nanos) < delay) ++nanos;  // All of it is to pass.
+  return now + nanos;
 }
 
 TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job,

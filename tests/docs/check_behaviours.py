@@ -4,14 +4,17 @@
     check_behaviours.py docs/behaviours.md .
 
 The second argument is the root of the sources. A row names at least one test, or
-says that it does not apply.
+says that it does not apply, or that it concerns the HTTP gateway alone.
 """
 
 import pathlib
 import re
 import sys
 
-ROWS = [str(n) for n in range(1, 91)] + [f"D{n}" for n in range(1, 11)]
+# How many rows each table has, by the letter before their numbers.
+TABLES = {"": 90, "D": 10, "U": 13, "S": 15}
+ROWS = [f"{letter}{n}" for letter, count in TABLES.items() for n in range(1, count + 1)]
+REASONS = ("does not apply: ", "concerns the HTTP gateway: ")
 
 
 def fault_of(reference, root, cases):
@@ -33,7 +36,7 @@ def main():
     faults = []
     rows = {}
     for line in page.read_text(encoding="utf-8").splitlines():
-        row = re.match(r"\| (D?\d+) \| .* \| ([^|]*) \|$", line)
+        row = re.match(r"\| ([A-Z]?\d+) \| .* \| ([^|]*) \|$", line)
         if not row:
             continue
         if row[1] in rows:
@@ -43,7 +46,7 @@ def main():
     faults += [f"row {name} is not known here" for name in rows if name not in ROWS]
     for name, shown_by in rows.items():
         references = re.findall(r"`([^`]+: [^`]+)`", shown_by)
-        if not references and not shown_by.startswith("does not apply: "):
+        if not references and not shown_by.startswith(REASONS):
             faults.append(f"row {name} names no test and does not say why")
         for reference in references:
             if fault := fault_of(reference, root, cases):
