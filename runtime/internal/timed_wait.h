@@ -20,7 +20,7 @@ namespace internal {
 // TimedWait: calls a job once, on the executor: when a time has passed, or
 // before that when asked to stop or by FireNow().
 //
-//   kArming --Arm() done--> kArmed --the first to fire--> kFired
+//   kArming --Arm() done--> kWaits --the first to fire--> kFired
 //      \--the first to fire--> kFired, and Arm() posts the job
 //
 // Threads:  Arm() once. The job may run before Arm() returns.
@@ -32,10 +32,10 @@ class TimedWait final : public RefCounted<TimedWait> {
 
   void Arm(absl::Duration delay, const std::stop_token& stop) {
     timer_ = executor_.PostAfter(
-        delay, [self = Ref<TimedWait>::Share(this)] { self->Fire(kTime); });
-    if (stop.stop_possible()) link_.emplace(stop, [this] { Fire(kStop); });
+        delay, [self = Ref<TimedWait>::Share(this)] { self->Fire(kTimer); });
+    if (stop.stop_possible()) link_.emplace(stop, [this] { Fire(kAsked); });
     uint8_t arming = kArming;
-    if (!state_.compare_exchange_strong(arming, kArmed,
+    if (!state_.compare_exchange_strong(arming, kWaits,
                                         std::memory_order_acq_rel)) {
       executor_.Cancel(timer_);
       executor_.Post(std::move(job_));
@@ -43,23 +43,23 @@ class TimedWait final : public RefCounted<TimedWait> {
   }
 
   // What is waited for has come. Thread-safe, also before Arm().
-  void FireNow() { Fire(kOther); }
+  void FireNow() { Fire(kCame); }
 
   // Whether it was stopped before the time had passed; for the job.
   bool stopped() const { return stopped_; }
 
  private:
-  enum Cause : uint8_t { kTime, kStop, kOther };
+  enum Cause : uint8_t { kTimer, kAsked, kCame };
   void Fire(Cause cause) {
     // Only the first gets past this.
     if (fired_.exchange(true, std::memory_order_relaxed)) return;
-    stopped_ = cause == kStop;
+    stopped_ = cause == kAsked;
     if (state_.exchange(kFired, std::memory_order_acq_rel) == kArming) return;
-    if (cause != kTime) executor_.Cancel(timer_);
+    if (cause != kTimer) executor_.Cancel(timer_);
     executor_.Post(std::move(job_));
   }
 
-  enum State : uint8_t { kArming, kArmed, kFired };
+  enum State : uint8_t { kArming, kWaits, kFired };
 
   Executor& executor_;
   Executor::Job job_;
