@@ -105,6 +105,7 @@ int main() {
   }
   {
     std::vector<std::jthread> readers;
+    readers.reserve(joiners.size());
     for (Joiner& joiner : joiners) {
       readers.emplace_back([&runtime, &thread, &run, &joiner] {
         Read(runtime, thread, run->id, joiner);

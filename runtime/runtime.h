@@ -128,8 +128,8 @@ class WEIR_EXPORT Runtime {
   // left it; see Input for how. With an empty thread the run is stateless: it
   // has a thread of its own, and no checkpoints unless on_completion keeps
   // them. FailedPrecondition: MultitaskStrategy::kReject, and the thread has an
-  // unfinished run. Unimplemented: kRollback, where the store cannot delete
-  // runs.
+  // unfinished run; or the thread is that of a stateless run, or is being
+  // deleted. Unimplemented: kRollback, where the store cannot delete runs.
   [[nodiscard]] absl::StatusOr<RunInfo> StartRun(const ThreadId& thread,
                                                  std::string_view graph,
                                                  Input input,

@@ -69,7 +69,7 @@ struct ThreadOptions {
   ThreadId id{};  // Empty: a fresh one.
   Metadata metadata{};
   IfExists if_exists = IfExists::kRaise;
-  std::optional<absl::Duration> ttl{};
+  std::optional<absl::Duration> ttl{};  // Positive.
   // The graph that reads the thread before its first run.
   std::string graph{};
   // What the thread begins with, by Graph::UpdateState() of `graph`.

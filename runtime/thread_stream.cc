@@ -174,6 +174,7 @@ ThreadStream::Rep::Rep(std::shared_ptr<internal::Service> of, ThreadPtr on,
 
 absl::StatusOr<Cursor<Event>> ThreadStream::Rep::Attach(
     const RunPtr& run, std::optional<int64_t> after) {
+  service_->mutex.AssertHeld();
   CursorOptions options;
   options.mask = run->modes | kControl;
   options.on_lag = OnLag::kFail;

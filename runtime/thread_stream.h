@@ -94,7 +94,7 @@ WEIR_EXPORT std::ostream& operator<<(std::ostream& out,
 //
 // Shape:    of the past it has starts, ends and states as far as they are kept
 //           (RuntimeOptions::thread_retention), and the events of resumable
-//           runs as far as these are.
+//           runs as far as these are. Those of a deleted run are passed over.
 // Errors:   status(), once Next() has returned null: NotFound, the thread was
 //           deleted; DataLoss, the reader was overtaken by a run; Unavailable,
 //           the Runtime is gone.

@@ -33,8 +33,8 @@ class RunLog {
     uint64_t max_bytes = 0;   // Likewise, of the events' JSON.
   };
 
-  explicit RunLog(Options options)
-      : options_(std::move(options)),
+  explicit RunLog(const Options& options)
+      : options_(options),
         kept_(options_.max_events == 0 && options_.max_bytes == 0
                   ? nullptr
                   : std::make_unique<Kept>()) {}

@@ -53,10 +53,10 @@ bool Before(const ThreadInfo& a, const ThreadInfo& b, ThreadOrder order) {
 }
 
 absl::Status CheckTtl(const std::optional<absl::Duration>& ttl) {
-  if (!ttl.has_value() || *ttl >= absl::ZeroDuration()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrFormat("a thread's ttl must not be negative, and is %s",
-                      absl::FormatDuration(*ttl)));
+  if (!ttl.has_value() || *ttl > absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "a thread's ttl must be positive, and is %s; without one it stays",
+      absl::FormatDuration(*ttl)));
 }
 
 absl::Status NoCheckpoint(const ThreadId& thread, const CheckpointId& id) {
@@ -257,7 +257,7 @@ absl::Status Service::DeleteThread(const ThreadId& id) {
     return absl::InternalError(absl::StrFormat(
         "thread '%s' cannot be deleted: its run never ends", id));
   }
-  const absl::Status deleted =
+  absl::Status deleted =
       AwaitStatus([this, &id](Checkpointer::StatusDone done) {
         checkpointer->DeleteThread(id, std::move(done));
       });

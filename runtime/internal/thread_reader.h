@@ -7,7 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -54,10 +53,8 @@ struct ThreadStream::Rep final : internal::Reader<ThreadEvent> {
   // The next record, or null; if there can be none any more, ends.
   std::optional<internal::ThreadRecord> TakeRecord();
   void Enter(const internal::RunPtr& run, uint64_t record);
-  // The analysis does not know the mutex that callers hold by this name.
   absl::StatusOr<Cursor<Event>> Attach(const internal::RunPtr& run,
-                                       std::optional<int64_t> after)
-      ABSL_NO_THREAD_SAFETY_ANALYSIS;
+                                       std::optional<int64_t> after);
   StateUpdated StateOf(const internal::ThreadRecord& record) const;
   Found End(absl::Status status);
 

@@ -32,7 +32,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
-using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
@@ -209,6 +208,7 @@ TEST_F(RunCallsTest, StopAtANodeThatIsNotThereIsRefused) {
 
 TEST_F(RunCallsTest, BatchStartsItsRunsInOrder) {
   std::vector<BatchRun> batch;
+  batch.reserve(3);
   for (int i = 0; i < 3; ++i) {
     batch.push_back(
         {"work", Job(absl::StrCat(i)), {.on_completion = OnCompletion::kKeep}});
@@ -217,7 +217,7 @@ TEST_F(RunCallsTest, BatchStartsItsRunsInOrder) {
       runtime_->StartBatch(std::move(batch));
   ASSERT_TRUE(runs.ok()) << runs.status();
   ASSERT_THAT(*runs, SizeIs(3));
-  for (int i = 0; i < 3; ++i) {
+  for (size_t i = 0; i < 3; ++i) {
     (void)Outcome((*runs)[i]);
     EXPECT_EQ(NotesOn((*runs)[i].thread_id), absl::StrCat("a ", i, ", b ", i));
   }

@@ -30,7 +30,6 @@
 namespace weir {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -159,9 +158,10 @@ TEST_F(LeavingTest, CancelsARunThatHasNotBegun) {
 
 TEST_F(LeavingTest, MovingAStreamIsNotLeavingIt) {
   const RunInfo run = Start(runtime_->CreateThread(), "wait");
-  std::optional<RunStream> reader = Join(run, {.cancel_on_disconnect = true});
-  RunStream moved = *std::move(reader);
-  reader.reset();
+  std::vector<RunStream> readers;
+  readers.push_back(Join(run, {.cancel_on_disconnect = true}));
+  RunStream moved = std::move(readers.front());
+  readers.clear();
   RunAll();
   EXPECT_EQ(StatusOf(run), "running");
   // But assigning another stream to it is.
@@ -597,6 +597,7 @@ TEST_F(WorkersTest, ReplayRunsOnIntoWhatComesWithoutGapOrDuplicate) {
         thread, "graph", Update(), {.modes = kCustom, .resumable = true});
     ASSERT_TRUE(run.ok()) << run.status();
     std::vector<std::jthread> readers;
+    readers.reserve(4);
     for (int i = 0; i < 4; ++i) {
       readers.emplace_back([&] {
         int64_t last = -1;

@@ -53,7 +53,7 @@ namespace {
 using ::testing::AnyOf;
 
 constexpr int kThreads = 3;
-constexpr int kCallers = 4;
+constexpr uint64_t kCallers = 4;
 constexpr int kCalls = 150;
 
 // Counts the nodes of each thread that run.
@@ -75,21 +75,30 @@ class ServiceStress {
   void Run() {
     {
       std::vector<std::jthread> callers;
-      for (int i = 0; i < kCallers; ++i) {
+      callers.reserve(kCallers);
+      for (uint64_t i = 0; i < kCallers; ++i) {
         callers.emplace_back([this, i] { Call(seed_ * kCallers + i); });
       }
     }
+    std::vector<RunStream> left;
+    std::vector<ThreadStream> threads_left;
+    {
+      absl::MutexLock lock(&mutex_);
+      left.swap(left_);
+      threads_left.swap(threads_left_);
+    }
     std::vector<std::jthread> readers;
-    for (RunStream& stream : left_) {
+    readers.reserve(left.size() + threads_left.size());
+    for (RunStream& stream : left) {
       readers.emplace_back([&stream] { ReadAll(stream); });
     }
-    for (ThreadStream& stream : threads_left_) {
+    for (ThreadStream& stream : threads_left) {
       readers.emplace_back([&stream] { ReadAll(stream); });
     }
     runtime_ = nullptr;
     readers.clear();
-    left_.clear();
-    threads_left_.clear();
+    left.clear();
+    threads_left.clear();
     EXPECT_EQ(traffic_.use_count(), 1) << "a graph has outlived it all";
   }
 

@@ -163,15 +163,6 @@ TEST_F(ShutdownTest, NothingIsStartedAnyMore) {
   EXPECT_EQ(codes, Lines(5, "UNAVAILABLE"));
 }
 
-TEST_F(ShutdownTest, RunThatCannotEndIsLeftToItself) {
-  RunStream stream = Stream(runtime_->CreateThread(), "deaf");
-  RunAll();
-  runtime_ = nullptr;  // Does not hang.
-  EXPECT_EQ(Read(stream), "0");
-  gate_.Open();
-  EXPECT_EQ(Read(stream), "end UNAVAILABLE");
-}
-
 // With workers.
 
 // Runs that never end by themselves, readers on threads of their own, and a

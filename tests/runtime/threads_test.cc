@@ -117,9 +117,11 @@ TEST_F(ThreadsTest, HistoryThatCannotBeMakesNoThread) {
        .supersteps = {{ByHand()},
                       {{.values = Update(notes_, "x"), .as_node = "ghost"}}}},
       {.id = "new", .ttl = -absl::Seconds(1)},
+      {.id = "new", .ttl = absl::ZeroDuration()},
   };
   const char* const codes[] = {"NOT_FOUND", "INVALID_ARGUMENT",
-                               "INVALID_ARGUMENT", "INVALID_ARGUMENT"};
+                               "INVALID_ARGUMENT", "INVALID_ARGUMENT",
+                               "INVALID_ARGUMENT"};
   for (size_t i = 0; i < std::size(rows); ++i) {
     SCOPED_TRACE(i);
     EXPECT_EQ(CodeOf(runtime_->CreateThread(rows[i]).status()), codes[i]);

@@ -103,6 +103,11 @@ TEST(TimerHeapTest, KeepsOrderWhateverIsCancelled) {
   }
 }
 
+TEST(DueAfterTest, WaitsForTheLastFractionOfTheDelay) {
+  EXPECT_EQ(DueAfter(5, absl::Nanoseconds(1) / 4), 6);
+  EXPECT_EQ(DueAfter(5, absl::Nanoseconds(7) + absl::Nanoseconds(1) / 4), 13);
+}
+
 TEST(DueAfterTest, StopsAtTheEndOfTime) {
   EXPECT_EQ(DueAfter(5, absl::Nanoseconds(7)), 12);
   EXPECT_EQ(DueAfter(5, absl::Seconds(-1)), 5);
