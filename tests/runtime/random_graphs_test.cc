@@ -278,7 +278,8 @@ struct Outcome {
 };
 
 std::string ResultText(const absl::StatusOr<Values>& result) {
-  return result.ok() ? result->ToJson() : result.status().ToString();
+  return result.ok() ? result->ToJson()
+                     : random_graph::StatusText(result.status());
 }
 
 Outcome Stream(const Graph& graph, Input input, RunOptions options) {
@@ -294,7 +295,7 @@ Outcome Stream(const Graph& graph, Input input, RunOptions options) {
   outcome.error = ErrorKindOf(result.status());
   if (stream.status() != result.status()) {
     absl::StrAppend(&outcome.result, ", but the stream's status is ",
-                    stream.status().ToString());
+                    random_graph::StatusText(stream.status()));
   }
   return outcome;
 }
@@ -385,7 +386,7 @@ struct Elsewhere {
 std::string CheckGraph(uint64_t seed, Elsewhere& elsewhere, Totals& totals) {
   const GraphPlan plan = DrawGraph(seed);
   const absl::StatusOr<Graph> graph = Build(plan);
-  if (!graph.ok()) return graph.status().ToString();
+  if (!graph.ok()) return random_graph::StatusText(graph.status());
 
   std::optional<Outcome> first;
   std::optional<Canonical> story;

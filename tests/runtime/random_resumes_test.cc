@@ -481,7 +481,8 @@ bool HasStops(const GraphPlan& graph) {
 }
 
 std::string ResultText(const absl::StatusOr<RunResult>& result) {
-  return result.ok() ? result->ToJson() : result.status().ToString();
+  return result.ok() ? result->ToJson()
+                     : random_graph::StatusText(result.status());
 }
 
 // Where two texts begin to differ.
@@ -600,7 +601,7 @@ class Story {
                             .thread_id = thread,
                             .at = CheckpointRef{.ns = ns, .id = id}});
       states[ns] = snapshot.ok() ? snapshot->values.ToJson()
-                                 : snapshot.status().ToString();
+                                 : random_graph::StatusText(snapshot.status());
     }
     return states;
   }
@@ -778,7 +779,8 @@ class Story {
                             .durability = trouble.durability,
                             .interrupt_before = trouble.stops_before,
                             .interrupt_after = trouble.stops_after});
-    std::string how = result->ok() ? "ok" : result->status().ToString();
+    std::string how =
+        result->ok() ? "ok" : random_graph::StatusText(result->status());
     if (result->ok() && (*result)->end != RunEnd::kFinished) {
       how =
           absl::StrCat((*result)->end == RunEnd::kStopped ? "stopped" : "asks",
@@ -824,7 +826,8 @@ class Story {
                 status.code() == absl::StatusCode::kInternal)) {
       Count(kBodyFailed);
     } else {
-      return absl::StrCat("a run failed for no reason: ", status.ToString());
+      return absl::StrCat("a run failed for no reason: ",
+                          random_graph::StatusText(status));
     }
     return "";
   }
@@ -935,7 +938,7 @@ class Story {
          .checkpointer = &store});
     if (!result.ok()) {
       stored_.wrong.push_back("the run that took over failed: " +
-                              result.status().ToString());
+                              random_graph::StatusText(result.status()));
     }
   }
 

@@ -32,6 +32,7 @@
 #include "weir/channels/messages.h"
 #include "weir/channels/reducer.h"
 #include "weir/channels/topic.h"
+#include "weir/runtime/errors.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/policy.h"
 #include "weir/runtime/state_graph.h"
@@ -70,6 +71,15 @@ class Dice {
  private:
   uint64_t state_;
 };
+
+// A status, for tests that compare: Status::ToString() has the payloads in any
+// order.
+inline std::string StatusText(const absl::Status& status) {
+  return absl::StrFormat(
+      "%s [%s, %s]",
+      status.ToString(absl::StatusToStringMode::kWithNoExtraData),
+      ErrorKindName(ErrorKindOf(status)), FailedNode(status));
+}
 
 // How tests are told how many graphs, or which one.
 inline std::optional<uint64_t> NumberFromEnvironment(const char* name) {
