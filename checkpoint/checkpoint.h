@@ -122,6 +122,9 @@ struct PendingWrite {
   int32_t index = 0;
   std::string channel{};
   SavedValue value{};
+  // Of the run that put it, which shares it with all of its writes; null if no
+  // run did.
+  std::shared_ptr<const std::string> run_id{};
 };
 
 // A checkpoint and what came after it.

@@ -131,7 +131,8 @@ class WEIR_EXPORT Checkpointer {
                    StatusDone done) = 0;
 
   // Stores writes by (namespace, checkpoint, task, index): under an index from
-  // 0 on the first stays, at a place below 0 the last.
+  // 0 on the first stays, at a place below 0 the last. What gives way there to
+  // the write of another run is kept out of sight, for DeleteRuns().
   // FailedPrecondition: the checkpoint is not stored and, by the rule of Put(),
   // never can be.
   virtual void PutWrites(const Fence& fence, NewWrites&& writes,
@@ -158,8 +159,9 @@ class WEIR_EXPORT Checkpointer {
   virtual void DeleteThread(std::string_view thread, StatusDone done) = 0;
 
   // Removes the checkpoints whose metadata has one of these run ids, in every
-  // thread and namespace, with their writes. What stays still loads. "" is no
-  // run's id.
+  // thread and namespace, with their writes; and the writes that these runs
+  // have put after other checkpoints: what gave way to them is back. What stays
+  // still loads. "" is no run's id.
   virtual void DeleteRuns(std::vector<std::string> run_ids, StatusDone done);
 
   // Copies all of `from`, ids and order included, to the thread `to`, whose

@@ -344,16 +344,23 @@ void MemoryCheckpointer::Rep::DeleteThread(std::string_view thread) {
 
 void MemoryCheckpointer::Rep::DeleteRuns(
     const absl::flat_hash_set<std::string>& run_ids) {
-  const auto of_them = [&run_ids](const Entry& entry) {
-    if (!entry.node) return false;
-    const std::string& run_id = entry.node->header.common->run_id;
+  const auto named = [&run_ids](const std::string& run_id) {
     return !run_id.empty() && run_ids.contains(run_id);
+  };
+  const auto of_them = [&named](const Entry& entry) {
+    return entry.node && named(entry.node->header.common->run_id);
+  };
+  const auto put_by_them = [&named](const PendingWrite& write) {
+    return write.run_id != nullptr && named(*write.run_id);
   };
   for (Shard& shard : shards) {
     Ended ended;
     internal::MutexLock lock(&shard.mutex);
     for (auto& [name, thread] : shard.threads) {
-      for (auto& [ns, in] : thread.namespaces) in.Drop(of_them, ended);
+      for (auto& [ns, in] : thread.namespaces) {
+        in.Drop(of_them, ended);
+        in.DropWrites(put_by_them, ended);
+      }
       absl::erase_if(thread.namespaces, [](const auto& in) {
         return in.second.entries().empty();
       });

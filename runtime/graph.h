@@ -35,6 +35,10 @@ struct StateOptions {
   std::optional<CheckpointRef> at{};
   // Whether TaskState::state holds the states of graphs inside.
   bool subgraphs = false;
+  // What the calling thread takes part in while it waits for the store, whose
+  // answers may be jobs of it. Null: it only waits. Otherwise it must outlive
+  // the call.
+  Executor* executor = nullptr;
 };
 
 // HistoryOptions: which checkpoints of a thread are meant; every field narrows
@@ -87,7 +91,8 @@ class WEIR_EXPORT Graph {
 
   // The state of a thread; empty if it has none. Without a checkpoint's id,
   // what tasks have finished since the last one shows, and only questions that
-  // have no answer. Blocks until the store has answered, as the next two do.
+  // have no answer. Blocks until the store has answered, as the next two do;
+  // see StateOptions::executor.
   //
   // Errors: NoCheckpointer. NotFound for a graph inside that is not there.
   [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(

@@ -38,8 +38,8 @@ WEIR_EXPORT std::string_view MultitaskStrategyName(MultitaskStrategy strategy);
 
 enum class CancelAction {
   kInterrupt,  // What the run has finished stays.
-  // The run and its checkpoints are deleted. Questions from before it that it
-  // has answered stay answered.
+  // The run, its checkpoints, and what it did after those of other runs are
+  // deleted: a question that it answered is open again.
   kRollback,
 };
 
@@ -125,7 +125,8 @@ struct StartOptions {
   OnCompletion on_completion = OnCompletion::kDelete;
   // The run begins no sooner.
   absl::Duration after = absl::ZeroDuration();
-  // A run that takes longer ends with kTimeout, when its nodes have returned.
+  // A run whose last superstep has not ended by then ends with kTimeout when
+  // its nodes have returned, whatever they return, unless one fails by itself.
   absl::Duration timeout = absl::InfiniteDuration();
   // Of Stream() and Wait(): what becomes of the run if their caller leaves.
   OnDisconnect on_disconnect = OnDisconnect::kContinue;

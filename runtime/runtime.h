@@ -110,9 +110,9 @@ class WEIR_EXPORT Runtime {
 
   // The state of a thread as the graph reads it that ran last, its checkpoints
   // (10 unless `which` says), and a change to it: as Graph::GetState(),
-  // GetHistory() and UpdateState() of a StateOptions whose checkpointer and
-  // thread_id are set here. While a run is running they show its latest
-  // checkpoint. NotFound for a checkpoint that is not there.
+  // GetHistory() and UpdateState() of a StateOptions whose checkpointer,
+  // thread_id and executor are set here. While a run is running they show its
+  // latest checkpoint. NotFound for a checkpoint that is not there.
   // FailedPrecondition: UpdateState() of a thread that has an unfinished run,
   // or no graph yet.
   [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(
@@ -181,14 +181,17 @@ class WEIR_EXPORT Runtime {
       const ThreadId& thread, ThreadStreamOptions options = {});
 
   // Asks a run to stop, for everybody. Its nodes see their stop token; it has
-  // stopped when they have returned. What its unfinished superstep wrote is
-  // dropped. A run that has ended stays as it is.
+  // stopped when they have returned. If they all return well, the superstep is
+  // kept, and the run ends as kInterrupted all the same; else what it wrote is
+  // dropped. A run that has ended its last superstep is not interrupted any
+  // more, and one that has ended stays as it is.
   absl::Status Cancel(const ThreadId& thread, const RunId& run,
                       CancelOptions options = {});
   // The same for several: all, or none if one is not found.
   absl::Status CancelMany(const CancelQuery& query, CancelOptions options = {});
-  // Deletes a run that has ended, with its events and its checkpoints; those
-  // that later runs build on stay. FailedPrecondition: it has not ended.
+  // Deletes a run that has ended, with its events, its checkpoints, and what it
+  // did after those of other runs; what later runs build on stays.
+  // FailedPrecondition: it has not ended.
   absl::Status DeleteRun(const ThreadId& thread, const RunId& run);
 
   // The store that runs get whose options have none.

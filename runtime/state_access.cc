@@ -29,16 +29,24 @@ using internal::MakeError;
 using internal::Ref;
 using internal::Run;
 
+void WaitFor(const absl::Notification& done, Executor* executor) {
+  if (done.HasBeenNotified()) return;
+  if (executor == nullptr || !executor->RunUntil(done)) {
+    done.WaitForNotification();
+  }
+}
+
 // The result of an asynchronous call.
 template <class T>
-absl::StatusOr<T> Await(absl::FunctionRef<void(Checkpointer::Done<T>)> start) {
+absl::StatusOr<T> Await(Executor* executor,
+                        absl::FunctionRef<void(Checkpointer::Done<T>)> start) {
   absl::StatusOr<T> result;
   absl::Notification done;
   start([&result, &done](absl::StatusOr<T> given) {
     result = std::move(given);
     done.Notify();
   });
-  done.WaitForNotification();
+  WaitFor(done, executor);
   return result;
 }
 
@@ -109,6 +117,7 @@ class Access {
 
   absl::StatusOr<std::optional<CheckpointTuple>> Get() const {
     return Await<std::optional<CheckpointTuple>>(
+        options_.executor,
         [this](Checkpointer::Done<std::optional<CheckpointTuple>> done) {
           options_.checkpointer->Get({thread_, ns_, id_}, std::move(done));
         });
@@ -306,6 +315,7 @@ absl::StatusOr<std::vector<StateSnapshot>> Graph::GetHistory(
   query.limit = which.limit;
   absl::StatusOr<std::vector<CheckpointTuple>> tuples =
       Await<std::vector<CheckpointTuple>>(
+          options.executor,
           [&](Checkpointer::Done<std::vector<CheckpointTuple>> done) {
             options.checkpointer->List(std::move(query), std::move(done));
           });
@@ -329,8 +339,8 @@ absl::StatusOr<CheckpointRef> Graph::UpdateState(
   }
   Access access(compiled_, options);
   if (absl::Status s = access.Find(); !s.ok()) return s;
-  absl::StatusOr<ThreadLease> lease =
-      Await<ThreadLease>([&](Checkpointer::Done<ThreadLease> done) {
+  absl::StatusOr<ThreadLease> lease = Await<ThreadLease>(
+      options.executor, [&](Checkpointer::Done<ThreadLease> done) {
         options.checkpointer->Open(access.thread(), std::move(done));
       });
   if (!lease.ok()) return lease.status();
@@ -347,7 +357,7 @@ absl::StatusOr<CheckpointRef> Graph::UpdateState(
     if (absl::Status s = access.Update(**run, superstep); !s.ok()) return s;
     absl::Notification stored;
     if (!access.env().session->WhenStored([&stored] { stored.Notify(); })) {
-      stored.WaitForNotification();
+      WaitFor(stored, options.executor);
     }
     if (absl::Status s = access.env().session->error(); !s.ok()) return s;
     ref = {access.thread(), access.ns(), (*run)->checkpoint(), {}};

@@ -356,11 +356,10 @@ StateUpdated ThreadStream::Rep::StateOf(const ThreadRecord& record) const {
   StateUpdated updated{current_.run_id, {}};
   updated.state.ref.thread_id = thread_->info.id;
   if (record.state.has_value() && service_->EnterStore()) {
-    StateOptions options{.checkpointer = service_->checkpointer,
-                         .thread_id = thread_->info.id,
-                         .at = CheckpointRef()};
+    StateOptions options{.at = CheckpointRef()};
     options.at->id = record.state;
-    absl::StatusOr<StateSnapshot> state = record.graph->GetState(options);
+    absl::StatusOr<StateSnapshot> state = record.graph->GetState(
+        service_->OptionsFor(thread_->info.id, std::move(options)));
     if (state.ok()) updated.state = *std::move(state);
     service_->gate->Leave();
   }

@@ -22,6 +22,24 @@ bool Numbered(const std::vector<PendingWrite>& writes) {
          writes.end();
 }
 
+bool OfOneRun(const PendingWrite& a, const PendingWrite& b) {
+  if (a.run_id == nullptr || b.run_id == nullptr) return a.run_id == b.run_id;
+  return a.run_id == b.run_id || *a.run_id == *b.run_id;
+}
+
+// Moves those of which `drop` is true to `dropped`. Whether there are any.
+bool Extract(std::vector<PendingWrite>& writes,
+             absl::FunctionRef<bool(const PendingWrite&)> drop,
+             std::vector<PendingWrite>& dropped) {
+  const auto kept =
+      std::stable_partition(writes.begin(), writes.end(),
+                            [drop](const PendingWrite& w) { return !drop(w); });
+  if (kept == writes.end()) return false;
+  std::move(kept, writes.end(), std::back_inserter(dropped));
+  writes.erase(kept, writes.end());
+  return true;
+}
+
 }  // namespace
 
 PendingWrite* SavedWrites::Find(const PendingWrite& write) {
@@ -53,16 +71,59 @@ void SavedWrites::Put(std::vector<PendingWrite>& writes) {
     PendingWrite* stored = Find(write);
     if (stored == nullptr) {
       Add(std::move(write));
-    } else if (write.index < 0) {
-      std::swap(*stored, write);
+    } else {
+      GiveWay(*stored, write);
     }
   }
 }
 
+// Leaves in `stored` which of the two shows in their place. The other one, if
+// it is another run's, is hidden; what nobody needs is left in `write`.
+void SavedWrites::GiveWay(PendingWrite& stored, PendingWrite& write) {
+  if (write.index < 0) std::swap(stored, write);
+  if (OfOneRun(stored, write)) return;
+  if (hidden_ == nullptr) hidden_ = std::make_unique<Hidden>();
+  std::vector<PendingWrite>& hidden =
+      (*hidden_)[Place(write.task_id, write.index)];
+  const auto same =
+      std::find_if(hidden.begin(), hidden.end(), [&](const PendingWrite& w) {
+        return OfOneRun(w, stored) || OfOneRun(w, write);
+      });
+  if (same == hidden.end()) {
+    hidden.push_back(std::move(write));
+  } else if (write.index < 0) {
+    std::swap(*same, write);
+    std::rotate(same, std::next(same), hidden.end());
+  }
+}
+
+void SavedWrites::Drop(absl::FunctionRef<bool(const PendingWrite&)> drop,
+                       std::vector<PendingWrite>& dropped) {
+  if (hidden_ != nullptr) {
+    for (auto& [place, hidden] : *hidden_) Extract(hidden, drop, dropped);
+    for (PendingWrite& write : writes_) {
+      if (drop(write)) BringBack(write, dropped);
+    }
+    absl::erase_if(*hidden_, [](const auto& at) { return at.second.empty(); });
+  }
+  if (Extract(writes_, drop, dropped)) places_ = nullptr;
+}
+
+// Puts what gave way to `write`, if anything did, in its place.
+void SavedWrites::BringBack(PendingWrite& write,
+                            std::vector<PendingWrite>& dropped) {
+  const auto at = hidden_->find(Place(write.task_id, write.index));
+  if (at == hidden_->end() || at->second.empty()) return;
+  std::vector<PendingWrite>& hidden = at->second;
+  const auto back = write.index < 0 ? hidden.end() - 1 : hidden.begin();
+  dropped.push_back(std::exchange(write, std::move(*back)));
+  hidden.erase(back);
+}
+
 std::vector<PendingWrite> SavedWrites::Sorted() const {
   absl::flat_hash_map<absl::string_view, size_t> tasks;
-  using Place = std::tuple<size_t, int32_t, const PendingWrite*>;
-  std::vector<Place> places;
+  using Key = std::tuple<size_t, int32_t, const PendingWrite*>;
+  std::vector<Key> places;
   places.reserve(writes_.size());
   for (const PendingWrite& write : writes_) {
     const size_t task =
@@ -72,7 +133,7 @@ std::vector<PendingWrite> SavedWrites::Sorted() const {
   std::sort(places.begin(), places.end());
   std::vector<PendingWrite> sorted;
   sorted.reserve(places.size());
-  for (const Place& place : places) sorted.push_back(*std::get<2>(place));
+  for (const Key& place : places) sorted.push_back(*std::get<2>(place));
   return sorted;
 }
 
@@ -140,6 +201,12 @@ void SavedNamespace::Drop(absl::FunctionRef<bool(const Entry&)> drop,
   std::move(kept, entries_.end(), std::back_inserter(ended.entries));
   entries_.erase(kept, entries_.end());
   RebaseAll(std::move(changed), ended);
+}
+
+void SavedNamespace::DropWrites(
+    absl::FunctionRef<bool(const PendingWrite&)> drop, Ended& ended) {
+  for (Entry& entry : entries_) entry.writes.Drop(drop, ended.writes);
+  Drop([](const Entry& e) { return !e.node && e.writes.empty(); }, ended);
 }
 
 void SavedNamespace::RebaseAll(ChangedNodes changed, Ended& ended) {

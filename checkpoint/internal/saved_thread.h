@@ -26,26 +26,39 @@ class SavedWrites {
   SavedWrites() = default;
   SavedWrites(const SavedWrites& other)
       : writes_(other.writes_),
-        places_(other.places_ == nullptr
-                    ? nullptr
-                    : std::make_unique<Places>(*other.places_)) {}
+        places_(CopyOf(other.places_)),
+        hidden_(CopyOf(other.hidden_)) {}
   SavedWrites(SavedWrites&&) = default;
   SavedWrites& operator=(SavedWrites&&) = default;
 
   bool empty() const { return writes_.empty(); }
   // What is not taken of `writes`, and what they replace, is left in them.
   void Put(std::vector<PendingWrite>& writes);
+  // Moves those of which `drop` is true to `dropped`; it asks of the run alone.
+  void Drop(absl::FunctionRef<bool(const PendingWrite&)> drop,
+            std::vector<PendingWrite>& dropped);
   // In the order of CheckpointTuple.
   std::vector<PendingWrite> Sorted() const;
 
  private:
-  using Places = absl::flat_hash_map<std::pair<std::string, int32_t>, size_t>;
+  using Place = std::pair<std::string, int32_t>;  // Task and index.
+  using Places = absl::flat_hash_map<Place, size_t>;
+  using Hidden = absl::flat_hash_map<Place, std::vector<PendingWrite>>;
 
+  template <class T>
+  static std::unique_ptr<T> CopyOf(const std::unique_ptr<T>& other) {
+    return other == nullptr ? nullptr : std::make_unique<T>(*other);
+  }
   PendingWrite* Find(const PendingWrite& write);
   void Add(PendingWrite write);
+  void GiveWay(PendingWrite& stored, PendingWrite& write);
+  void BringBack(PendingWrite& write, std::vector<PendingWrite>& dropped);
 
   std::vector<PendingWrite> writes_;  // In the order of arrival.
-  std::unique_ptr<Places> places_;    // By task and index, if there are many.
+  std::unique_ptr<Places> places_;    // If there are many.
+  // If there are any: what has given way to another run's, in the order in
+  // which it came. A run has one write in a place, here or shown.
+  std::unique_ptr<Hidden> hidden_;
 };
 
 // An id of a namespace: its checkpoint, the writes after it, or both.
@@ -59,6 +72,7 @@ struct Entry {
 // when no lock is held.
 struct Ended {
   std::vector<Entry> entries{};
+  std::vector<PendingWrite> writes{};
   std::vector<Ref<Node>> nodes{};
 };
 
@@ -86,6 +100,9 @@ class SavedNamespace {
   void PutWrites(const CheckpointId& id, std::vector<PendingWrite>& writes);
   // Removes the entries of which `drop` is true.
   void Drop(absl::FunctionRef<bool(const Entry&)> drop, Ended& ended);
+  // Removes the writes of which `drop` is true, which asks of the run alone.
+  void DropWrites(absl::FunctionRef<bool(const PendingWrite&)> drop,
+                  Ended& ended);
 
  private:
   Entry& FindOrAdd(const CheckpointId& id);

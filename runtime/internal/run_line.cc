@@ -98,8 +98,8 @@ std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor) {
     if (options.thread_id.empty() && options.from.has_value()) {
       options.thread_id = options.from->thread_id;
     }
-    env->session = std::make_unique<ThreadSession>(options.checkpointer,
-                                                   options.thread_id);
+    env->session = std::make_unique<ThreadSession>(
+        options.checkpointer, options.thread_id, options.run_id);
     env->answers = std::make_unique<Answers>();
   }
   env->options = std::move(options);
@@ -525,6 +525,8 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
       const absl::StatusOr<const SavedTask*> record = LoadTask(write.value);
       if (!record.ok()) return record.status();
       AddRecord(**record, at);
+      // Those of a run that was undone are missing.
+      at->records = std::max(at->records, write.index + 1);
       continue;
     }
     absl::StatusOr<Value> value = Load(write.value);

@@ -447,6 +447,7 @@ bool Run::Barrier() {
     End(std::move(failure));
     return false;
   }
+  stopped_ = cancelled_.load(std::memory_order_relaxed);
   if (any_interrupted_.load(std::memory_order_relaxed)) {
     EndInterrupted();
     return false;

@@ -135,6 +135,9 @@ class Run final : public RefCounted<Run>, private StoreListener {
   Values Output() const;
   bool wrote_output() const { return wrote_output_; }
   RunEnd end() const { return end_; }
+  // Whether Cancel() came before the last superstep ended. A run that has
+  // nothing left to do then ends well all the same.
+  bool stopped() const { return stopped_; }
   // The last; none if there is none, or the run is not saved.
   CheckpointId last_checkpoint() const {
     return line_ == nullptr ? CheckpointId() : line_->current;
@@ -389,6 +392,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   NodeResult start_;
   bool start_due_ = false;  // The next superstep is the start's.
   bool stepped_ = false;    // A superstep has ended, and none is planned.
+  bool stopped_ = false;    // See stopped().
   int64_t step_ = 0;        // 0 is the start's.
   int64_t last_step_ = 0;
   std::unique_ptr<Line> line_;  // Null: the run is not saved.

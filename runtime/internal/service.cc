@@ -522,10 +522,16 @@ absl::Status Service::CancelMany(const CancelQuery& query,
 
 // Ending.
 
-absl::Status Service::Verdict(const ServedRun& run, const absl::Status& status,
+// What stops a run before its last superstep has ended says how it ends, though
+// nothing may be left to do; what comes later is too late. A failure is one in
+// any case.
+absl::Status Service::Verdict(const ServedRun& run, const Run& ended,
                               RunStatus* verdict) {
+  const absl::Status& status = ended.status();
   *verdict = status.ok() ? RunStatus::kSuccess : RunStatus::kError;
-  if (!absl::IsCancelled(status)) return status;
+  const bool stopped =
+      status.ok() ? ended.stopped() : absl::IsCancelled(status);
+  if (!stopped) return status;
   if (run.timed_out) {
     *verdict = RunStatus::kTimeout;
     return MakeError(
@@ -558,7 +564,8 @@ void Service::Ended(const RunPtr& run, Run& ended) {
     Later later;
     absl::MutexLock lock(&mutex);
     undoes = run->cancelled == CancelAction::kRollback;
-    outcome.error = Verdict(*run, ended.status(), &outcome.status);
+    outcome.error = Verdict(*run, ended, &outcome.status);
+    if (!outcome.error.ok()) outcome.interrupts.clear();  // It has not paused.
     run->end = ended.end();
     run->checkpoint = ended.last_checkpoint();
     dropped = std::move(run->run);

@@ -309,6 +309,8 @@ class Service final : public std::enable_shared_from_this<Service> {
   };
   absl::StatusOr<Readable> FindReadable(const ThreadId& id)
       ABSL_LOCKS_EXCLUDED(mutex);
+  // `options`, of a thread here.
+  StateOptions OptionsFor(const ThreadId& id, StateOptions options) const;
   ThreadPtr AddThread(ThreadInfo info) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // After a change: the times, and the status.
   void Touch(ServedThread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -349,7 +351,7 @@ class Service final : public std::enable_shared_from_this<Service> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void EndPending(const RunPtr& run, const absl::Status& why, bool undoes,
                   Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  absl::Status Verdict(const ServedRun& run, const absl::Status& status,
+  absl::Status Verdict(const ServedRun& run, const Run& ended,
                        RunStatus* verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Settle(const RunPtr& run, RunOutcome outcome, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);

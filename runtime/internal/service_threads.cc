@@ -59,6 +59,15 @@ absl::Status CheckTtl(const std::optional<absl::Duration>& ttl) {
       absl::FormatDuration(*ttl)));
 }
 
+// Whether one of `runs` has put writes after a checkpoint.
+bool HasWrites(const CheckpointTuple& tuple, const std::set<RunId>& runs) {
+  return std::any_of(tuple.writes.begin(), tuple.writes.end(),
+                     [&runs](const PendingWrite& write) {
+                       return write.run_id != nullptr &&
+                              runs.contains(*write.run_id);
+                     });
+}
+
 absl::Status NoCheckpoint(const ThreadId& thread, const CheckpointId& id) {
   return absl::NotFoundError(
       absl::StrFormat("thread '%s' has no checkpoint '%s'; GetHistory() lists "
@@ -127,7 +136,7 @@ void Service::WatchTtl(const ThreadPtr& thread) {
   if (!thread->info.ttl.has_value() || closed_) return;
   // A busy thread is looked at again after as long.
   const absl::Duration left =
-      thread->info.status == ThreadStatus::kBusy
+      thread->info.status == ThreadStatus::kBusy || thread->changing
           ? *thread->info.ttl
           : thread->info.updated_at + *thread->info.ttl - executor->Now();
   thread->ttl_timer = executor->PostAfter(
@@ -143,7 +152,7 @@ void Service::TtlOver(const ThreadPtr& thread) {
     const ThreadInfo& info = thread->info;
     if (!info.ttl.has_value() ||
         info.updated_at + *info.ttl > executor->Now() ||
-        info.status == ThreadStatus::kBusy) {
+        info.status == ThreadStatus::kBusy || thread->changing) {
       return WatchTtl(thread);
     }
     gate->Enter();  // The store is needed until this has ended.
@@ -355,22 +364,31 @@ absl::StatusOr<ThreadList> Service::SearchThreads(const ThreadQuery& query) {
   return list;
 }
 
+StateOptions Service::OptionsFor(const ThreadId& id,
+                                 StateOptions options) const {
+  options.checkpointer = checkpointer;
+  options.executor = executor;
+  options.thread_id = id;
+  return options;
+}
+
 absl::StatusOr<StateSnapshot> Service::GetState(const ThreadId& id,
                                                 StateOptions options) {
   absl::StatusOr<Readable> found = FindReadable(id);
   if (!found.ok()) return found.status();
-  const bool named = options.at.has_value() && options.at->id.has_value();
+  const CheckpointId at =
+      options.at.has_value() ? options.at->id : CheckpointId();
+  const bool named = at.has_value();
   if (!found->graph.has_value()) {
-    if (named) return NoCheckpoint(id, options.at->id);
+    if (named) return NoCheckpoint(id, at);
     StateSnapshot empty;
     empty.ref.thread_id = id;
     return empty;
   }
-  options.checkpointer = checkpointer;
-  options.thread_id = id;
-  absl::StatusOr<StateSnapshot> state = found->graph->GetState(options);
+  absl::StatusOr<StateSnapshot> state =
+      found->graph->GetState(OptionsFor(id, std::move(options)));
   if (state.ok() && named && !state->ref.id.has_value()) {
-    return NoCheckpoint(id, options.at->id);
+    return NoCheckpoint(id, at);
   }
   return state;
 }
@@ -380,10 +398,9 @@ absl::StatusOr<std::vector<StateSnapshot>> Service::GetHistory(
   absl::StatusOr<Readable> found = FindReadable(id);
   if (!found.ok()) return found.status();
   if (!found->graph.has_value()) return std::vector<StateSnapshot>();
-  options.checkpointer = checkpointer;
-  options.thread_id = id;
   if (!which.limit.has_value()) which.limit = 10;
-  return found->graph->GetHistory(options, std::move(which));
+  return found->graph->GetHistory(OptionsFor(id, std::move(options)),
+                                  std::move(which));
 }
 
 absl::Status Service::BeginChange(ServedThread& thread) {
@@ -441,10 +458,8 @@ absl::StatusOr<CheckpointRef> Service::UpdateState(const ThreadId& id,
 absl::StatusOr<CheckpointRef> Service::Change(
     const ThreadPtr& thread, const Graph& graph, StateOptions options,
     std::vector<std::vector<StateUpdate>> supersteps) {
-  options.checkpointer = checkpointer;
-  options.thread_id = thread->info.id;
-  absl::StatusOr<CheckpointRef> made =
-      graph.UpdateState(options, std::move(supersteps));
+  absl::StatusOr<CheckpointRef> made = graph.UpdateState(
+      OptionsFor(thread->info.id, std::move(options)), std::move(supersteps));
   if (made.ok()) {
     Refresh(thread, graph);
     Later later;
@@ -457,17 +472,19 @@ absl::StatusOr<CheckpointRef> Service::Change(
 }
 
 void Service::Refresh(const ThreadPtr& thread, const Graph& graph) {
-  StateOptions options;
-  options.checkpointer = checkpointer;
-  options.thread_id = thread->info.id;
-  absl::StatusOr<StateSnapshot> state = graph.GetState(options);
+  absl::StatusOr<StateSnapshot> state =
+      graph.GetState(OptionsFor(thread->info.id, {}));
   if (!state.ok()) return;
   absl::MutexLock lock(&mutex);
   thread->checkpoint = state->ref.id;
   std::swap(thread->info.values, state->values);
   thread->info.interrupts = std::move(state->interrupts);
   thread->info.state_updated_at = executor->Now();
-  if (state->next.empty()) thread->verdict = ThreadStatus::kIdle;
+  if (!thread->info.interrupts.empty()) {
+    thread->verdict = ThreadStatus::kInterrupted;
+  } else if (state->next.empty()) {
+    thread->verdict = ThreadStatus::kIdle;
+  }
   Touch(*thread);
 }
 
@@ -495,7 +512,8 @@ absl::StatusOr<std::vector<RunInfo>> Service::ListRuns(const ThreadId& id,
   return runs;
 }
 
-// Whether a checkpoint of another run, or an update, follows one of this.
+// Whether a checkpoint of another run, or an update, follows one of this; or a
+// later run has gone on with what this has done after another's checkpoint.
 absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
   absl::StatusOr<std::vector<CheckpointTuple>> all;
   const absl::Status asked =
@@ -511,12 +529,20 @@ absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
             });
       });
   if (!asked.ok() || !all.ok()) return all.status();
+  std::set<RunId> later;
+  {
+    absl::MutexLock lock(&mutex);
+    for (const RunPtr& other : run.thread->runs) {
+      if (other->first_id > run.first_id) later.insert(other->id());
+    }
+  }
   std::set<std::pair<std::string, CheckpointId>> own;
   for (const CheckpointTuple& tuple : *all) {
     const Checkpoint& checkpoint = tuple.checkpoint;
     if (checkpoint.metadata.run_id == run.id()) {
       own.emplace(checkpoint.ns, checkpoint.id);
     }
+    if (HasWrites(tuple, {run.id()}) && HasWrites(tuple, later)) return true;
   }
   return std::any_of(all->begin(), all->end(),
                      [&own, &run](const CheckpointTuple& tuple) {

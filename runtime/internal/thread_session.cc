@@ -31,6 +31,7 @@ void ThreadSession::Put(NewCheckpoint&& checkpoint, StoreListener* listener) {
 }
 
 void ThreadSession::PutWrites(NewWrites&& writes, StoreListener* listener) {
+  for (PendingWrite& write : writes.writes) write.run_id = run_id_;
   under_way_.fetch_add(1, std::memory_order_relaxed);
   store_->PutWrites(fence_, std::move(writes), WhenDone(listener));
 }

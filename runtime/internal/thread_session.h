@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -33,8 +34,12 @@ class StoreListener {
 // Threads: thread-safe, but for Opened() and WhenStored().
 class ThreadSession {
  public:
-  ThreadSession(Checkpointer* store, std::string thread)
-      : store_(store), thread_(std::move(thread)) {}
+  ThreadSession(Checkpointer* store, std::string thread,
+                const std::string& run_id)
+      : store_(store),
+        thread_(std::move(thread)),
+        run_id_(run_id.empty() ? nullptr
+                               : std::make_shared<const std::string>(run_id)) {}
 
   Checkpointer& store() const { return *store_; }
   const std::string& thread() const { return thread_; }
@@ -50,7 +55,7 @@ class ThreadSession {
 
   // Stores in the order called. `listener`, if any, is told when it is done,
   // however it ended; see error(). (A pointer, so that what the store is given
-  // to call takes no memory.)
+  // to call takes no memory.) Writes get the run's id.
   void Put(NewCheckpoint&& checkpoint, StoreListener* listener = nullptr);
   void PutWrites(NewWrites&& writes, StoreListener* listener = nullptr);
 
@@ -69,6 +74,9 @@ class ThreadSession {
 
   Checkpointer* const store_;
   const std::string thread_;
+  // Shared by all that is stored, so that a write costs no copy of it. Null if
+  // the run has none.
+  const std::shared_ptr<const std::string> run_id_;
   Fence fence_;
   uint64_t seed_ = 0;
   // Relaxed: only the numbers count.

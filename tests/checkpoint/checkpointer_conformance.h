@@ -225,6 +225,9 @@ class CheckpointerConformanceTest
     EXPECT_TRUE(tuple.has_value());
     return tuple ? TextsOf(tuple->writes) : std::vector<std::string>();
   }
+  static std::string RunOf(const PendingWrite& write) {
+    return write.run_id == nullptr ? "nobody" : *write.run_id;
+  }
   // All that is to be read back, as text, to compare.
   static std::string Describe(const Tuples& tuples) {
     std::string text;
@@ -248,7 +251,7 @@ class CheckpointerConformanceTest
       for (const PendingWrite& write : tuple.writes) {
         text += " " + write.task_id + "/" + write.task_path + "/" +
                 std::to_string(write.index) + ":" + write.channel + "=" +
-                BytesOf(write.value);
+                BytesOf(write.value) + " by " + RunOf(write);
       }
       text += "\n";
     }
@@ -348,6 +351,16 @@ class CheckpointerConformanceTest
             .channel = channel,
             .value = Text(text)};
   }
+  // The same, put by a run; "" for none.
+  static PendingWrite Write(const std::string& task, int32_t index,
+                            const std::string& channel, const std::string& text,
+                            const std::string& run_id) {
+    PendingWrite write = Write(task, index, channel, text);
+    if (!run_id.empty()) {
+      write.run_id = std::make_shared<const std::string>(run_id);
+    }
+    return write;
+  }
 
   // Values that a test watches the end of.
   class Watched {
@@ -387,12 +400,12 @@ class CheckpointerConformanceTest
                                             .version = version,
                                             .value = watched.Make("value")});
         parent = writer.PutMade(std::move(made));
-        PendingWrite write = Write("task", 0, "value", "");
+        PendingWrite write = Write("task", 0, "value", "", run_id);
         write.value = watched.Make("write");
         writer.PutWrites(parent, {std::move(write)}, ns);
       }
     }
-    PendingWrite early = Write("early", 0, "value", "");
+    PendingWrite early = Write("early", 0, "value", "", run_id);
     early.value = watched.Make("early");
     writer.PutWrites(writer.NextId(), {std::move(early)});
   }
@@ -1557,12 +1570,83 @@ TEST_P(CheckpointerConformanceTest, DeleteRunsLeavesNothingOfThem) {
   Ok(TryDeleteRuns({"run1", "run2", "run3"}));
   EXPECT_TRUE(List({}).empty());
   Ok(TryFlush());
-  // Two writes await checkpoints of which nothing is known yet.
-  EXPECT_LE(watched.alive(), 2);
-  Ok(TryDeleteThread("one"));
-  Ok(TryDeleteThread("two"));
+  EXPECT_EQ(watched.alive(), 0);
+}
+
+TEST_P(CheckpointerConformanceTest, DeleteRunsRemovesWritesAfterOthers) {
+  if (!store().capabilities().delete_runs) GTEST_SKIP();
+  Writer writer(*this, "t");
+  for (const char* ns : {"", "child:1"}) {
+    const CheckpointId id = writer.PutLine(1, ns, "run1")[0];
+    writer.PutWrites(id, {Write("a", 0, "c", "1", "run1")}, ns);
+    writer.PutWrites(id, {Write("b", 0, "c", "2")}, ns);
+  }
+  const std::string before = Describe(List({}));
+  Watched watched;
+  for (const char* ns : {"", "child:1"}) {
+    const CheckpointId id = List({.ns = ns})[0].checkpoint.id;
+    // More than are compared one by one.
+    for (int32_t i = 0; i < 40; ++i) {
+      PendingWrite write =
+          Write(i % 2 == 0 ? "a" : "c", i + 1, "c", "", "run2");
+      write.value = watched.Make("3");
+      writer.PutWrites(id, {std::move(write)}, ns);
+    }
+  }
+  PendingWrite early = Write("early", 0, "c", "", "run2");
+  early.value = watched.Make("4");
+  writer.PutWrites(writer.NextId(), {std::move(early)});
+  EXPECT_NE(Describe(List({})), before);
+  Ok(TryDeleteRuns({"run2", ""}));
+  EXPECT_EQ(Describe(List({})), before);
   Ok(TryFlush());
   EXPECT_EQ(watched.alive(), 0);
+}
+
+TEST_P(CheckpointerConformanceTest, DeleteRunsBringsBackWhatGaveWay) {
+  if (!store().capabilities().delete_runs) GTEST_SKIP();
+  const auto shown = [this] { return WritesOf(Get({.thread = "t"})); };
+  const auto texts = [](const char* asks, const char* done) {
+    return std::vector<std::string>{std::string("a:asks=") + asks,
+                                    std::string("a:done=") + done};
+  };
+  Writer writer(*this, "t");
+  const CheckpointId id = writer.Put({});
+  for (const char* run : {"run1", "run2", "run2", "run3", "run1"}) {
+    const std::string text = std::string(run) + " again";
+    for (const std::string& value : {std::string(run), text}) {
+      writer.PutWrites(id, {Write("a", kInterruptWrite, "asks", value, run)});
+      writer.PutWrites(id, {Write("a", 0, "done", value, run)});
+    }
+  }
+  // Under an index from 0 on the first shows, below the last.
+  EXPECT_EQ(shown(), texts("run1 again", "run1"));
+  Ok(TryDeleteRuns({"run2"}));
+  EXPECT_EQ(shown(), texts("run1 again", "run1"));
+  Ok(TryDeleteRuns({"run1"}));
+  EXPECT_EQ(shown(), texts("run3 again", "run3"));
+  if (store().capabilities().copy_thread) {
+    Ok(TryCopyThread("t", "copy"));
+    EXPECT_EQ(WritesOf(Get({.thread = "copy"})), shown());
+  }
+  Ok(TryDeleteRuns({"run3"}));
+  EXPECT_TRUE(shown().empty());
+}
+
+TEST_P(CheckpointerConformanceTest, WritesTellTheirRun) {
+  Writer writer(*this, "t");
+  const CheckpointId id = writer.PutLine(1, "", "run1")[0];
+  writer.PutWrites(
+      id, {Write("a", 0, "c", "1", "run1"), Write("a", 1, "c", "2", "run1")});
+  writer.PutWrites(id, {Write("b", 0, "c", "3", "run2")});
+  writer.PutWrites(id, {Write("c", 0, "c", "4")});
+  std::vector<std::string> runs;
+  const std::optional<CheckpointTuple> tuple = Get({.thread = "t"});
+  ASSERT_TRUE(tuple);
+  for (const PendingWrite& write : tuple->writes) {
+    runs.push_back(RunOf(write));
+  }
+  EXPECT_EQ(runs, (std::vector<std::string>{"run1", "run1", "run2", "nobody"}));
 }
 
 TEST_P(CheckpointerConformanceTest, DeleteRunsKeepsWhatStillNeedsLoading) {

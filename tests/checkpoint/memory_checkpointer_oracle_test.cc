@@ -42,9 +42,65 @@ struct OracleCheckpoint {
   std::map<std::string, Pieces> channels;
 };
 
+// The runs' texts in one place, one of each run.
+struct OraclePlace {
+  std::string task;
+  int32_t index = 0;
+  std::vector<std::pair<std::string, std::string>> texts;
+
+  const std::pair<std::string, std::string>& Shown() const {
+    return index < 0 ? texts.back() : texts.front();
+  }
+};
+
 struct OracleWrites {
-  std::vector<std::string> tasks;  // In the order of their first writes.
-  std::map<std::pair<std::string, int32_t>, std::string> texts;
+  std::vector<OraclePlace> places;  // In the order of their first writes.
+
+  void Put(const std::string& task, int32_t index, const std::string& run,
+           const std::string& text) {
+    auto place =
+        std::find_if(places.begin(), places.end(), [&](const OraclePlace& p) {
+          return p.task == task && p.index == index;
+        });
+    if (place == places.end()) {
+      place = places.insert(place, {task, index, {}});
+    }
+    const auto same =
+        std::find_if(place->texts.begin(), place->texts.end(),
+                     [&run](const auto& of) { return of.first == run; });
+    if (same != place->texts.end()) {
+      if (index >= 0) return;
+      place->texts.erase(same);
+    }
+    place->texts.emplace_back(run, text);
+  }
+  void Drop(const std::set<std::string>& runs) {
+    for (OraclePlace& place : places) {
+      std::erase_if(place.texts, [&runs](const auto& of) {
+        return !of.first.empty() && runs.contains(of.first);
+      });
+    }
+    std::erase_if(places, [](const OraclePlace& p) { return p.texts.empty(); });
+  }
+  std::string ToText() const {
+    std::vector<std::string> tasks;
+    std::map<std::pair<std::string, int32_t>, std::string> texts;
+    for (const OraclePlace& place : places) {
+      if (std::find(tasks.begin(), tasks.end(), place.task) == tasks.end()) {
+        tasks.push_back(place.task);
+      }
+      const auto& [run, text] = place.Shown();
+      texts[{place.task, place.index}] = text + " by " + run;
+    }
+    std::string all;
+    for (const std::string& task : tasks) {
+      for (const auto& [key, text] : texts) {
+        if (key.first != task) continue;
+        all += absl::StrFormat(" %s.%d:%s", task, key.second, text);
+      }
+    }
+    return all;
+  }
 };
 
 struct OracleNamespace {
@@ -93,6 +149,10 @@ std::string ChannelText(const std::string& name, const Piece& piece) {
                          piece.text.value_or("(nothing)"));
 }
 
+std::string RunOf(const PendingWrite& write) {
+  return write.run_id == nullptr ? "" : *write.run_id;
+}
+
 std::string ToText(const CheckpointTuple& tuple) {
   const Checkpoint& c = tuple.checkpoint;
   std::string text = tuple.thread + "/" + c.ns + "/" + c.id.ToString() +
@@ -101,7 +161,8 @@ std::string ToText(const CheckpointTuple& tuple) {
     text += ChannelText(s.channel, {s.version, s.appended_to, Text(s.value)});
   }
   for (const PendingWrite& w : tuple.writes) {
-    text += absl::StrFormat(" %s.%d:%s", w.task_id, w.index, Text(w.value));
+    text += absl::StrFormat(" %s.%d:%s by %s", w.task_id, w.index,
+                            Text(w.value), RunOf(w));
   }
   return text;
 }
@@ -161,16 +222,8 @@ class Oracle {
       return absl::StatusCode::kFailedPrecondition;
     }
     for (const PendingWrite& w : made.writes) {
-      OracleWrites& writes = in.writes[made.checkpoint];
-      if (std::find(writes.tasks.begin(), writes.tasks.end(), w.task_id) ==
-          writes.tasks.end()) {
-        writes.tasks.push_back(w.task_id);
-      }
-      if (w.index < 0) {
-        writes.texts[{w.task_id, w.index}] = Text(w.value);
-      } else {
-        writes.texts.emplace(std::pair(w.task_id, w.index), Text(w.value));
-      }
+      in.writes[made.checkpoint].Put(w.task_id, w.index, RunOf(w),
+                                     Text(w.value));
     }
     return absl::StatusCode::kOk;
   }
@@ -187,6 +240,9 @@ class Oracle {
           in.writes.erase(at->first);
           at = in.checkpoints.erase(at);
         }
+        for (auto& [id, writes] : in.writes) writes.Drop(runs);
+        std::erase_if(in.writes,
+                      [](const auto& at) { return at.second.places.empty(); });
       }
     }
   }
@@ -263,14 +319,7 @@ class Oracle {
       text += ChannelText(channel, pieces.back());
     }
     const auto at = in.writes.find(id);
-    if (at == in.writes.end()) return text;
-    for (const std::string& task : at->second.tasks) {
-      for (const auto& [key, value] : at->second.texts) {
-        if (key.first != task) continue;
-        text += absl::StrFormat(" %s.%d:%s", task, key.second, value);
-      }
-    }
-    return text;
+    return at == in.writes.end() ? text : text + at->second.ToText();
   }
 
   std::set<std::string> Alive() const {
@@ -285,7 +334,9 @@ class Oracle {
           }
         }
         for (const auto& [id, writes] : in.writes) {
-          for (const auto& [key, text] : writes.texts) alive.insert(text);
+          for (const OraclePlace& place : writes.places) {
+            for (const auto& [run, text] : place.texts) alive.insert(text);
+          }
         }
       }
     }
@@ -455,12 +506,15 @@ class Player {
     if (OneIn(10)) made.checkpoint = {thread.last_sequence + 1, 5};
     const int tasks = OneIn(3) ? 40 : 3;
     const std::string task = absl::StrFormat("task%d", Below(tasks));
+    const std::string& run = Any(kRuns);
     for (int i = Below(5); i > 0; --i) {
       made.writes.push_back(
           {.task_id = OneIn(5) ? absl::StrFormat("task%d", Below(tasks)) : task,
            .index = Below(8) - 4,
            .channel = "c",
-           .value = NewValue()});
+           .value = NewValue(),
+           .run_id = run.empty() ? nullptr
+                                 : std::make_shared<const std::string>(run)});
     }
     const absl::StatusCode expected = oracle_.PutWrites(fence, made);
     store_.PutWrites(fence, std::move(made), Expect(expected));

@@ -308,16 +308,19 @@ TEST(MemoryCheckpointerTest, ValuesEndWithNoLockHeld) {
   NewCheckpoint made = Make(3, {2, 1}, "a", looker());
   made.checkpoint.metadata.run_id = "run";
   EXPECT_TRUE(Put(store, fence, std::move(made)).ok());
+  PendingWrite of_run{.task_id = "task", .value = looker()};
+  of_run.run_id = std::make_shared<const std::string>("run");
+  store.PutWrites(fence, {"", {2, 1}, {std::move(of_run)}}, ok);
   store.DeleteRuns({"run"}, ok);
-  EXPECT_EQ(Looker::ended, 7);
+  EXPECT_EQ(Looker::ended, 8);
   store.CopyThread("t", "other", ok);
   store.DeleteThread("t", ok);
-  EXPECT_EQ(Looker::ended, 7);
-  store.DeleteThread("other", ok);
   EXPECT_EQ(Looker::ended, 8);
+  store.DeleteThread("other", ok);
+  EXPECT_EQ(Looker::ended, 9);
   // A call that is refused.
   EXPECT_FALSE(Put(store, fence, Make(4, {}, "a", looker())).ok());
-  EXPECT_EQ(Looker::ended, 9);
+  EXPECT_EQ(Looker::ended, 10);
 }
 
 TEST(MemoryCheckpointerTest, LongChainsEndWithoutRecursion) {

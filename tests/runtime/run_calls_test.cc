@@ -417,23 +417,6 @@ TEST_F(RunCallsTest, CancelThatWaitedLeavesAThreadThatCanBeChanged) {
   EXPECT_EQ(NotesOn(run.thread_id), "a wait, by hand");
 }
 
-TEST_F(RunCallsTest, CancelledRunThatHasNothingLeftToDoIsASuccess) {
-  StateGraph builder;
-  builder.AddNode("a", [this](NodeContext&) -> Task<NodeResult> {
-    co_await gate_.WaitDeaf();
-    co_return NodeResult(Update());
-  });
-  builder.AddEdge(kStart, "a");
-  ASSERT_TRUE(runtime_->Register("last", MustCompile(builder)).ok());
-  const absl::StatusOr<RunInfo> run =
-      runtime_->StartRun(runtime_->CreateThread(), "last", Update());
-  ASSERT_TRUE(run.ok()) << run.status();
-  RunAll();
-  EXPECT_TRUE(Cancel(*run).ok());
-  gate_.Open();
-  EXPECT_EQ(Outcome(*run).status, RunStatus::kSuccess);
-}
-
 TEST_F(RunCallsTest, CancelsMany) {
   const auto query = [](const CancelQuery& of) { return of; };
   struct Row {
@@ -591,6 +574,41 @@ TEST_F(RunCallsTest, CheckpointsThatLaterOnesBuildOnStay) {
   EXPECT_EQ(StatusOf(one), "gone");
   EXPECT_EQ(StoredNotesOn(thread), "a one, b one, a two, b two");
   EXPECT_GT(runtime_->GetHistory(thread, {.limit = 100})->size(), 5u);
+}
+
+TEST_F(RunCallsTest, WhatLaterRunsGoOnWithStays) {
+  StateGraph builder;
+  const NotesChannel notes = AddNotes(builder);
+  int tries[] = {0, 0};
+  for (const int node : {0, 1}) {
+    const std::string name = node == 0 ? "p" : "q";
+    builder.AddNode(
+        name,
+        [&tries, node, name, notes](NodeContext&) -> absl::StatusOr<Update> {
+          // "p" fails once, "q" three times.
+          if (++tries[node] < 2 + 2 * node) return absl::UnavailableError("no");
+          return Update(notes, name);
+        });
+    builder.AddEdge(kStart, name);
+  }
+  EXPECT_TRUE(runtime_->Register("tries", MustCompile(builder)).ok());
+  const ThreadId thread = runtime_->CreateThread();
+  std::vector<RunInfo> runs;
+  for (int i = 0; i < 3; ++i) {
+    absl::StatusOr<RunInfo> run = runtime_->StartRun(
+        thread, "tries", i == 0 ? Update() : Input::Continue());
+    ASSERT_TRUE(run.ok()) << run.status();
+    EXPECT_EQ(Outcome(*run).status, RunStatus::kError);
+    runs.push_back(*std::move(run));
+  }
+  EXPECT_EQ(tries[0], 2);
+  EXPECT_TRUE(runtime_->DeleteRun(thread, runs[1].id).ok());
+  absl::StatusOr<RunInfo> last =
+      runtime_->StartRun(thread, "tries", Input::Continue());
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(Outcome(*last).status, RunStatus::kSuccess);
+  EXPECT_EQ(runtime_->GetThread(thread)->values.Get(notes), (Notes{"p", "q"}));
+  EXPECT_EQ(tries[0], 2) << "what has ended well does not run again";
 }
 
 TEST_F(RunCallsTest, DeletingTheLastRunLeavesAnEmptyThread) {

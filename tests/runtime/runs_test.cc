@@ -12,12 +12,18 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/checkpoint/late_checkpointer.h"
 #include "tests/support/graph_run.h"
 #include "tests/support/served_graph.h"
 
+#include "weir/channels/last_value.h"
+#include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/errors.h"
+#include "weir/runtime/node.h"
 #include "weir/runtime/run_info.h"
 #include "weir/runtime/runtime.h"
+#include "weir/runtime/state_graph.h"
+#include "weir/runtime/task.h"
 #include "weir/runtime/thread_stream.h"
 
 // The lives of runs and of their threads, and runs that compete for a thread.
@@ -41,6 +47,21 @@ class RunsTest : public ServedGraphTest {
   }
   absl::Status Cancel(const RunInfo& run, CancelOptions options = {}) {
     return runtime_->Cancel(run.thread_id, run.id, options);
+  }
+
+  // What other graphs than "work" write.
+  using Said = Channel<std::string>;
+  static Said AddSaid(StateGraph& builder) {
+    return builder.AddChannel("said", LastValue<std::string>());
+  }
+  // As JSON text; "" for nothing.
+  std::string SaidOn(const ThreadId& thread) {
+    const Values values = runtime_->GetState(thread)->values;
+    EXPECT_EQ(runtime_->GetThread(thread)->values, values);
+    const Value* const said = values.Find("said");
+    std::string json;
+    if (said != nullptr) said->AppendJson(&json);
+    return json;
   }
 };
 
@@ -170,6 +191,106 @@ TEST_F(RunsTest, RolledBackRunIsGoneAndItsThreadAsBefore) {
     EXPECT_EQ(runtime_->GetState(thread)->next, state.next);
   }
 }
+
+TEST_F(RunsTest, RollbackOfAnAnswerLeavesTheQuestionOpen) {
+  const ThreadId thread = runtime_->CreateThread();
+  (void)Outcome(Start(thread, "ask"));
+  const ThreadInfo before = *runtime_->GetThread(thread);
+  const StateSnapshot state = *runtime_->GetState(thread);
+  hold_after_ = 0;
+  const RunInfo answers = Start(thread, Input::Resume(Value("yes")));
+  RunAll();
+  ASSERT_EQ(gate_.waiting(), 1u);
+  EXPECT_THAT(runtime_->GetState(thread)->interrupts, IsEmpty());
+  EXPECT_TRUE(Cancel(answers, {CancelAction::kRollback, true}).ok());
+  EXPECT_EQ(StatusOf(answers), "gone");
+  EXPECT_EQ(StatusOf(thread), "interrupted");
+  EXPECT_EQ(runtime_->GetThread(thread)->interrupts, before.interrupts);
+  EXPECT_THAT(runtime_->GetState(thread)->interrupts, SizeIs(1));
+  EXPECT_THAT(NextOf(thread), ElementsAre("b"));
+  EXPECT_EQ(runtime_->GetState(thread)->ToJson(), state.ToJson());
+  hold_after_ = -1;
+  (void)Outcome(Start(thread, Input::Resume(Value("no"))));
+  EXPECT_EQ(NotesOn(thread), "a ask, no");
+  EXPECT_EQ(StoredNotesOn(thread), "a ask, no");
+}
+
+// A node that asks twice, and then waits at the gate if it is held. With
+// `true`, in a graph inside.
+class UndoneAnswersTest : public RunsTest,
+                          public testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    StateGraph builder;
+    const Said said = AddSaid(builder);
+    builder.AddNode(
+        "asker", [this, said](NodeContext& node) { return Ask(node, said); });
+    builder.AddEdge(kStart, "asker");
+    StateGraph outer;
+    (void)AddSaid(outer);
+    outer.AddNode("sub", MustCompile(builder));
+    outer.AddEdge(kStart, "sub");
+    const Graph graph = MustCompile(GetParam() ? outer : builder);
+    EXPECT_TRUE(runtime_->Register("asker", graph).ok());
+  }
+  RunInfo Run(Input input) {
+    absl::StatusOr<RunInfo> run =
+        runtime_->StartRun(thread_, "asker", std::move(input));
+    EXPECT_TRUE(run.ok()) << run.status();
+    RunAll();
+    return run.ok() ? *std::move(run) : RunInfo();
+  }
+  std::string State() {
+    return runtime_->GetState(thread_, {.subgraphs = true})->ToJson();
+  }
+  Task<NodeResult> Ask(NodeContext& node, Said said) {
+    std::string all;
+    for (const char* const question : {"milk?", "sugar?"}) {
+      absl::StatusOr<std::string> answer =
+          co_await node.Interrupt<std::string>(question);
+      if (!answer.ok()) co_return answer.status();
+      absl::StrAppend(&all, *answer);
+    }
+    if (held_ && !co_await gate_.Wait(node)) {
+      co_return absl::CancelledError("as asked");
+    }
+    co_return Update(said, all);
+  }
+
+  ThreadId thread_ = runtime_->CreateThread();
+  bool held_ = false;
+};
+
+TEST_P(UndoneAnswersTest, ThreadIsAsIfTheyHadNotBeenGiven) {
+  Run(Update());
+  const std::string first = State();
+  const RunInfo one = Run(Input::Resume(Value("1")));
+  const std::string second = State();
+  EXPECT_NE(first, second);
+  held_ = true;
+  for (const char* const undone : {"2", "3"}) {
+    const RunInfo two = Run(Input::Resume(Value(undone)));
+    ASSERT_EQ(gate_.waiting(), 1u);
+    EXPECT_NE(State(), second);
+    EXPECT_TRUE(Cancel(two, {CancelAction::kRollback, true}).ok());
+    EXPECT_EQ(State(), second);
+  }
+  held_ = false;
+  const RunInfo last = Run(Input::Resume(Value("4")));
+  EXPECT_EQ(SaidOn(thread_), R"("14")");
+  // The same once they have ended.
+  EXPECT_TRUE(runtime_->DeleteRun(thread_, last.id).ok());
+  EXPECT_EQ(State(), second);
+  EXPECT_EQ(StatusOf(thread_), "interrupted");
+  EXPECT_TRUE(runtime_->DeleteRun(thread_, one.id).ok());
+  EXPECT_EQ(State(), first);
+  EXPECT_EQ(StatusOf(thread_), "interrupted");
+  Run(Input::Resume(Value("5")));
+  Run(Input::Resume(Value("6")));
+  EXPECT_EQ(SaidOn(thread_), R"("56")");
+}
+
+INSTANTIATE_TEST_SUITE_P(InAGraphInside, UndoneAnswersTest, testing::Bool());
 
 TEST_F(RunsTest, RunCancelledBeforeItBeganHasAnEmptyStream) {
   const ThreadId thread = runtime_->CreateThread();
@@ -539,6 +660,101 @@ TEST_F(RunsTest, RunThatWasCancelledFirstDoesNotTimeOut) {
   RunFor(absl::Minutes(1));
   gate_.Open();
   EXPECT_EQ(Outcome(run).status, RunStatus::kInterrupted);
+}
+
+// Runs that are stopped in their last superstep: of the graph "last", whose one
+// node waits at the gate, deaf, and then asks or is done.
+class LastSuperstepTest : public RunsTest {
+ protected:
+  void SetUp() override { Register(); }
+
+  void Register() {
+    StateGraph builder;
+    const Said said = AddSaid(builder);
+    builder.AddNode(
+        "last", [this, said](NodeContext& node) { return End(node, said); });
+    builder.AddEdge(kStart, "last");
+    EXPECT_TRUE(runtime_->Register("last", MustCompile(builder)).ok());
+  }
+  RunInfo StartLast(StartOptions options = {}) {
+    absl::StatusOr<RunInfo> run = runtime_->StartRun(
+        runtime_->CreateThread(), "last", Update(), std::move(options));
+    EXPECT_TRUE(run.ok()) << run.status();
+    return run.ok() ? *std::move(run) : RunInfo();
+  }
+  Task<NodeResult> End(NodeContext& node, Said said) {
+    co_await gate_.WaitDeaf();
+    if (asks_) {
+      absl::StatusOr<std::string> answer =
+          co_await node.Interrupt<std::string>("milk?");
+      if (!answer.ok()) co_return answer.status();
+    }
+    co_return Update(said, "done");
+  }
+
+  bool asks_ = false;
+};
+
+TEST_F(LastSuperstepTest, WhatStopsTheRunBeforeItsEndSaysHowItEnds) {
+  for (const bool asks : {false, true}) {
+    for (const bool late : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(asks ? "asks" : "is done",
+                                late ? ", late" : ", cancelled"));
+      asks_ = asks;
+      const RunInfo run = StartLast({.timeout = absl::Seconds(9)});
+      RunFor(late ? absl::Seconds(10) : absl::Seconds(1));
+      if (!late) {
+        EXPECT_TRUE(Cancel(run).ok());
+      }
+      gate_.Open();
+      const RunOutcome left = Outcome(run);
+      EXPECT_EQ(left.status,
+                late ? RunStatus::kTimeout : RunStatus::kInterrupted);
+      EXPECT_EQ(CodeOf(left.error), late ? "DEADLINE_EXCEEDED" : "CANCELLED");
+      EXPECT_THAT(left.interrupts, IsEmpty());
+      EXPECT_EQ(StatusOf(run.thread_id), late ? "error" : "idle");
+      // What has ended well stays.
+      EXPECT_EQ(SaidOn(run.thread_id), asks ? "" : R"("done")");
+      EXPECT_EQ(NextOf(run.thread_id), asks ? Lines{"last"} : Lines());
+    }
+  }
+}
+
+TEST_F(LastSuperstepTest, StopBeforeTheEndComesBeforeAStopAfterTheNode) {
+  const RunInfo run = StartLast({.interrupt_after = {"last"}});
+  RunAll();
+  EXPECT_TRUE(Cancel(run).ok());
+  gate_.Open();
+  EXPECT_EQ(Outcome(run).status, RunStatus::kInterrupted);
+  EXPECT_EQ(StatusOf(run.thread_id), "idle");
+}
+
+TEST_F(LastSuperstepTest, RunIsASuccessThatIsStoppedOnceItHasEnded) {
+  for (const Durability durability : {Durability::kAsync, Durability::kSync}) {
+    for (const bool late : {false, true}) {
+      MemoryCheckpointer memory;
+      LateCheckpointer store(&memory, &executor_);
+      Open({.checkpointer = &store});
+      Register();
+      const RunInfo run =
+          StartLast({.durability = durability, .timeout = absl::Seconds(9)});
+      RunFor(absl::Seconds(9) - absl::Microseconds(500));
+      gate_.Open();
+      RunAll();
+      // The store has yet to answer.
+      EXPECT_EQ(StatusOf(run), "running");
+      if (late) {
+        RunFor(absl::Microseconds(500));
+      } else {
+        EXPECT_TRUE(Cancel(run).ok());
+      }
+      EXPECT_EQ(StatusOf(run), "running");
+      EXPECT_EQ(Outcome(run).status, RunStatus::kSuccess);
+      EXPECT_EQ(StatusOf(run.thread_id), "idle");
+      EXPECT_EQ(SaidOn(run.thread_id), R"("done")");
+      runtime_ = nullptr;
+    }
+  }
 }
 
 TEST_F(RunsTest, RunThatEndsInTimeIsNotTouchedByItsLimit) {

@@ -23,6 +23,7 @@
 #include "weir/runtime/runtime.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/thread.h"
+#include "weir/runtime/thread_stream.h"
 
 // The threads of a Runtime: making, finding, changing and deleting them, and
 // what their checkpoints say.
@@ -294,6 +295,52 @@ TEST_F(ThreadsTest, ThreadThatCannotBeDeletedStays) {
   store.Fail("", absl::OkStatus());
   (void)Outcome(Start(thread, "two"));
   EXPECT_TRUE(runtime_->DeleteThread(thread).ok());
+  runtime_ = nullptr;
+}
+
+// Where the store's answers are jobs of the executor, which has no workers.
+TEST_F(ThreadsTest, CallsThatWaitForTheStoreTakePartInTheExecutorsWork) {
+  MemoryCheckpointer memory;
+  LateCheckpointer late(&memory, &executor_);
+  Open({.checkpointer = &late});
+  const ThreadId thread =
+      Make({.graph = "work",
+            .supersteps = {{{.values = Update(notes_, "first")}}, {ByHand()}}})
+          .id;
+  EXPECT_EQ(NotesOn(thread), "first, by hand");
+  EXPECT_EQ(StoredNotesOn(thread), "first, by hand");
+  absl::StatusOr<ThreadStream> states =
+      runtime_->JoinThreadStream(thread, {.modes = kStateUpdate});
+  ASSERT_TRUE(states.ok()) << states.status();
+  EXPECT_TRUE(runtime_->UpdateState(thread, ByHand("again")).ok());
+  const ThreadEvent* const event = states->Next();
+  ASSERT_NE(event, nullptr);
+  EXPECT_THAT(event->As<StateUpdated>()->state.values.Get(notes_),
+              ElementsAre("first", "by hand", "again"));
+  EXPECT_EQ(StoredNotesOn(thread), "first, by hand, again");
+  EXPECT_THAT(History(thread), SizeIs(3));
+  // Nor does a job that waits hold up what it waits for.
+  Lines found;
+  executor_.Post([&] { found = NextOf(thread); });
+  (void)Outcome(Start(thread, "ask"));
+  executor_.Post([&] { found = NextOf(thread); });
+  RunFor(absl::Seconds(1));
+  EXPECT_THAT(found, ElementsAre("b"));
+  runtime_ = nullptr;
+}
+
+TEST_F(ThreadsTest, ThreadWhoseStateIsChangedDoesNotExpire) {
+  MemoryCheckpointer memory;
+  LateCheckpointer late(&memory, &executor_, absl::Hours(1));
+  Open({.checkpointer = &late});
+  const ThreadId thread =
+      Make({.ttl = absl::Minutes(1),
+            .graph = "work",
+            .supersteps = {{{.values = Update(notes_, "first")}}}})
+          .id;
+  EXPECT_EQ(NotesOn(thread), "first");
+  RunFor(absl::Hours(3));
+  EXPECT_EQ(StatusOf(thread), "gone");
   runtime_ = nullptr;
 }
 
