@@ -119,7 +119,11 @@ struct SavedThread {
   absl::flat_hash_map<std::string, SavedNamespace> namespaces{};  // Not empty.
 
   SavedNamespace* Find(const std::string& ns) {
-    const auto at = namespaces.find(ns);
+    // Most often it is the only one.
+    const auto only = namespaces.begin();
+    const auto at = namespaces.size() == 1 && only->first == ns
+                        ? only
+                        : namespaces.find(ns);
     return at == namespaces.end() ? nullptr : &at->second;
   }
 };

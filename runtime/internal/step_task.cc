@@ -837,6 +837,7 @@ std::vector<PendingWrite> StepTask::Writes() const {
       run->ToSaved(absl::MakeConstSpan(writes), absl::MakeConstSpan(gotos),
                    absl::MakeConstSpan(sends));
   record->fires_edges = fires_edges;
+  kept.reserve(1);
   PendingWrite& write = kept.emplace_back();
   write.task_id = std::move(id);
   write.channel = kTaskChannel;

@@ -2,9 +2,14 @@
 
 #include <xxhash.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
+
+#include "absl/base/attributes.h"
 
 #include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/run_loop.h"
@@ -13,6 +18,16 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 namespace {
+
+// The two digits of each byte.
+constexpr auto kHexPairs = [] {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    pairs[i] = {kDigits[i / 16], kDigits[i % 16]};
+  }
+  return pairs;
+}();
 
 // What ids are made of, one part after the other. A text is followed by a NUL,
 // which no name holds, and a number has eight bytes, so that other parts never
@@ -35,10 +50,12 @@ class IdText {
 
   // 32 hex digits.
   std::string Hash() const {
-    const XXH128_hash_t hash = XXH3_128bits(data(), size_);
-    char hex[32];
-    WriteHex(hash.high64, hex);
-    WriteHex(hash.low64, hex + 16);
+    XXH128_canonical_t hash;
+    XXH128_canonicalFromHash(&hash, XXH3_128bits(data(), size_));
+    char hex[2 * sizeof(hash.digest)];
+    for (size_t i = 0; i < sizeof(hash.digest); ++i) {
+      std::memcpy(hex + 2 * i, kHexPairs[hash.digest[i]].data(), 2);
+    }
     return std::string(hex, sizeof(hex));
   }
 
@@ -47,17 +64,14 @@ class IdText {
   char* Extend(size_t size) {
     const size_t old = size_;
     size_ += size;
-    if (size_ <= sizeof(few_)) return few_ + old;
+    return size_ <= sizeof(few_) ? few_ + old : ExtendMany(old);
+  }
+  ABSL_ATTRIBUTE_NOINLINE char* ExtendMany(size_t old) {
     if (many_.empty()) many_.assign(few_, old);
     many_.resize(size_);
     return many_.data() + old;
   }
   const char* data() const { return many_.empty() ? few_ : many_.data(); }
-  static void WriteHex(uint64_t number, char* to) {
-    for (size_t digit = 0; digit < 16; ++digit) {
-      to[digit] = "0123456789abcdef"[(number >> (60 - 4 * digit)) & 15];
-    }
-  }
 
   size_t size_ = 0;
   char few_[256];     // Most ids are made of less.
