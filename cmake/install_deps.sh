@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build libabsl-dev libtbb-dev libxxhash-dev)
 tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler libsqlite3-dev
-       nlohmann-json3-dev python3 spin)
+       nlohmann-json3-dev python3 spin libboost-dev libconcurrentqueue-dev)
 checks=(clang clang-format clang-tidy dpkg-dev git xz-utils)
 
 case "${1:-}" in

@@ -1,6 +1,8 @@
 #ifndef WEIR_BENCH_SUPPORT_CHECK_H_
 #define WEIR_BENCH_SUPPORT_CHECK_H_
 
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "absl/strings/str_format.h"
 #include "benchmark/benchmark.h"
@@ -19,7 +21,7 @@ bool Succeeded(benchmark::State& state, const absl::StatusOr<T>& result) {
 }
 
 // Whether a benchmark computed what it should; if not, ends it with an error.
-inline bool Equal(benchmark::State& state, int got, int want) {
+inline bool Equal(benchmark::State& state, int64_t got, int64_t want) {
   if (got == want) return true;
   state.SkipWithError(absl::StrFormat("got %d, want %d", got, want).c_str());
   return false;

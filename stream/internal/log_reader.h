@@ -73,6 +73,7 @@ class LogReader {
   // which stays until the next call.
   Found Poll() {
     if (Advance() != Step::kEvent) return {};
+    if (index_ - nothing_at_ >= kFarBehind) PrefetchAhead();
     last_id_ = static_cast<int64_t>(core_->first_id() + index_++);
     return {at_++, static_cast<uint64_t>(last_id_), std::exchange(skipped_, 0)};
   }
@@ -96,11 +97,18 @@ class LogReader {
  private:
   enum class Step { kEvent, kNothing, kEnd };
 
-  // Reading less than this before it finds nothing, a reader backs off: a
-  // writer and a reader at the same cache line slow each other down.
-  static constexpr uint64_t kShortRead = 64;
-  static constexpr int kBackOff = 32;  // Pauses.
+  // How long a reader that finds nothing stays away before it looks again, in
+  // pauses: a writer and a reader at the same cache line slow each other down.
+  // Longer each time that this was worth it.
+  static constexpr uint32_t kLeastBackOff = 32;
+  static constexpr uint32_t kMostBackOff = 512;
   static constexpr int kPausesInLook = 16;
+
+  // Having read so many since it found nothing, a reader is taken to be far
+  // behind the writers, and asks early for memory that its core does not have.
+  // Near them it must not: it would take lines away that are being written.
+  static constexpr uint64_t kFarBehind = 1024;
+  static constexpr int kSlotsAhead = 32;
 
   LogReader(uint32_t mask, OnLag on_lag, bool strict)
       : mask_(mask), on_lag_(on_lag), strict_(strict) {}
@@ -110,6 +118,7 @@ class LogReader {
     core_ = core;
     looks_ = core->spins();
     SetPlace(spot.segment, spot.index);
+    nothing_at_ = index_;
     last_id_ = static_cast<int64_t>(core->first_id() + index_) - 1;
     if (backpressure == 0) return;
     pressure_ = std::make_unique<Pressure::Reader>(backpressure, index_);
@@ -141,12 +150,19 @@ class LogReader {
       if (ABSL_PREDICT_FALSE(at_ == stop_) && !Cross()) return Step::kEnd;
       // Acquire: pairs with LogCore::MakeReady(), for the event.
       const uint32_t state = at_->state.load(std::memory_order_acquire);
-      if (!IsReady(state)) return Step::kNothing;
+      if (!IsReady(state)) {
+        nothing_at_ = index_;
+        return Step::kNothing;
+      }
       if (state == kEnded) return End(core_->end_status());
       if ((at_->mode & mask_) != 0) return Step::kEvent;
       ++at_;
       ++index_;
     }
+  }
+
+  void PrefetchAhead() const {
+    if (stop_ - at_ > kSlotsAhead) __builtin_prefetch(at_ + kSlotsAhead);
   }
 
   // Goes to the next segment. Returns false at the end.
@@ -187,8 +203,9 @@ class LogReader {
   int64_t last_id_ = 0;
   uint64_t skipped_ = 0;  // Not told yet by an event found.
   uint64_t missed_ = 0;
-  uint64_t waited_at_ = 0;  // Index when it last found nothing.
-  uint32_t looks_ = 0;      // How often LookAgain() looks.
+  uint64_t nothing_at_ = 0;  // Index when it last found nothing.
+  uint32_t back_off_ = kLeastBackOff;
+  uint32_t looks_ = 0;  // How often LookAgain() looks after that.
   ArmedNode* node_ = nullptr;
   std::unique_ptr<Pressure::Reader> pressure_;
   absl::Status status_;
@@ -273,11 +290,13 @@ bool LogReader<E, Policy>::Wait(absl::Time deadline) {
 
 template <typename E, typename Policy>
 bool LogReader<E, Policy>::LookAgain() {
-  const bool short_read =
-      index_ - std::exchange(waited_at_, index_) < kShortRead;
-  if (short_read && Cores() > 1) {
-    for (int i = 0; i < kBackOff; ++i) Pause();
-    if (SlotReady()) return true;
+  if (Cores() > 1) {
+    for (uint32_t i = 0; i < back_off_; ++i) Pause();
+    if (SlotReady()) {
+      back_off_ = std::min(2 * back_off_, kMostBackOff);
+      return true;
+    }
+    back_off_ = std::max(back_off_ / 2, kLeastBackOff);
   }
   for (uint32_t look = 0; look < looks_; ++look) {
     for (int i = 0; i < kPausesInLook; ++i) Pause();
