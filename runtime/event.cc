@@ -128,7 +128,7 @@ struct AppendPayload {
     internal::AppendInterrupts(task.interrupts, data.Field("interrupts"));
   }
   void operator()(const CheckpointReached& checkpoint) const {
-    out->append(checkpoint.state.ToJson());
+    out->append(checkpoint.state->ToJson());
   }
   // A state with "__interrupt__" in it, or that alone.
   void operator()(const RunInterrupted& interrupted) const {

@@ -109,7 +109,7 @@ struct TaskFinished {
 
 // kCheckpoints: the state between two supersteps, and what comes next.
 struct CheckpointReached {
-  StateSnapshot state;
+  std::shared_ptr<const StateSnapshot> state;  // Not null.
 };
 
 // kUpdates and kValues: a task asks, or the run stops before or after a node
@@ -140,7 +140,7 @@ struct NamespaceLevel {
 namespace internal {
 
 struct EventBody : RefCounted<EventBody> {
-  explicit EventBody(EventPayload of) : payload(std::move(of)) {}
+  explicit EventBody(EventPayload&& of) : payload(std::move(of)) {}
 
   EventPayload payload;
   std::shared_ptr<const std::vector<NamespaceLevel>> ns;  // Null at the root.

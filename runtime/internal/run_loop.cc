@@ -724,7 +724,7 @@ bool Run::TakePlace() {
   return false;
 }
 
-void Run::Publish(uint32_t mode, EventPayload payload, bool in_debug,
+void Run::Publish(uint32_t mode, EventPayload&& payload, bool in_debug,
                   std::shared_ptr<const void> names) {
   auto body = Ref<EventBody>::Adopt(new EventBody(std::move(payload)));
   body->ns = ns_;
@@ -732,8 +732,8 @@ void Run::Publish(uint32_t mode, EventPayload payload, bool in_debug,
   body->step = step_;
   const bool debug = in_debug && Wants(kDebug);
   if (debug) body->time = executor().Now();
-  const Ref<const EventBody> shared(std::move(body));
-  env_->log->Publish(mode, Event(mode, shared));
+  Ref<const EventBody> shared(std::move(body));
+  env_->log->Publish(mode, Event(mode, debug ? shared : std::move(shared)));
   if (debug) env_->log->Publish(kDebug, Event(kDebug, shared));
 }
 
@@ -762,8 +762,8 @@ void Run::PublishTaskStarts() {
 
 void Run::PublishCheckpoint() {
   if (line_ == nullptr) return;
-  auto body = Ref<EventBody>::Adopt(
-      new EventBody(CheckpointReached{Snapshot(/*as_history=*/true)}));
+  auto body = Ref<EventBody>::Adopt(new EventBody(CheckpointReached{
+      std::make_shared<const StateSnapshot>(Snapshot(/*as_history=*/true))}));
   body->ns = ns_;
   body->names = graph_;
   body->step = line_->metadata.step;

@@ -211,7 +211,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   }
   // Publishes `payload` in `mode` and, if `in_debug`, in kDebug as well.
   // `names` holds those in the payload that are not the graph's.
-  void Publish(uint32_t mode, EventPayload payload, bool in_debug = false,
+  void Publish(uint32_t mode, EventPayload&& payload, bool in_debug = false,
                std::shared_ptr<const void> names = nullptr);
   void Warn(const std::string& text);
 

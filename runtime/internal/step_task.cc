@@ -1047,7 +1047,7 @@ Value StepTask::Returned() const {
   return call == nullptr || writes.empty() ? Value() : writes[0].value;
 }
 
-void StepTask::Publish(uint32_t mode, EventPayload payload, bool in_debug) {
+void StepTask::Publish(uint32_t mode, EventPayload&& payload, bool in_debug) {
   run->Publish(mode, std::move(payload), in_debug,
                call == nullptr ? nullptr : call->node);
 }

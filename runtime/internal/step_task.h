@@ -320,7 +320,7 @@ struct StepTask final : CompletionSink, RunListener {
   bool FailedByItself(const absl::Status& failure) const;
   std::stop_token outer_stop_token() const;
   // As Run::Publish().
-  void Publish(uint32_t mode, EventPayload payload, bool in_debug = false);
+  void Publish(uint32_t mode, EventPayload&& payload, bool in_debug = false);
   bool Pause();
   bool Fail(absl::Status failure);
   void Handle(absl::Status failure);

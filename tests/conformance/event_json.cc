@@ -70,7 +70,7 @@ struct DataOf {
             {"interrupts", InterruptsJson(e.interrupts)}};
   }
   json operator()(const CheckpointReached& e) const {
-    return SnapshotJson(e.state);
+    return SnapshotJson(*e.state);
   }
 };
 
@@ -79,7 +79,7 @@ json DebugJson(const Event& event, json payload) {
   int64_t step = event.step();
   if (const auto* checkpoint = event.As<CheckpointReached>()) {
     type = "checkpoint";
-    step = checkpoint->state.metadata->step;
+    step = checkpoint->state->metadata->step;
   } else if (event.As<TaskStarted>() != nullptr) {
     type = "task";
   }

@@ -180,7 +180,7 @@ TEST_F(CheckpointContentsTest, StreamedCheckpointsAreThoseOfTheHistory) {
     RunStream stream = graph.Stream(first ? Input(Update()) : Input::Continue(),
                                     Saved({.modes = kCheckpoints}));
     while (const Event* event = stream.Next()) {
-      const StateSnapshot& state = event->As<CheckpointReached>()->state;
+      const StateSnapshot& state = *event->As<CheckpointReached>()->state;
       // A run that goes on shows where it does.
       if (!streamed.empty() && streamed.back().ref.id == state.ref.id) continue;
       streamed.push_back(state);
