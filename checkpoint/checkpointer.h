@@ -132,7 +132,9 @@ class WEIR_EXPORT Checkpointer {
 
   // Stores writes by (namespace, checkpoint, task, index): under an index from
   // 0 on the first stays, at a place below 0 the last. What gives way there to
-  // the write of another run is kept out of sight, for DeleteRuns().
+  // the write of another run is kept out of sight, for DeleteRuns(): when the
+  // one that shows is deleted, the oldest of them shows next, below 0 the
+  // newest. See docs/design/undone_writes.md.
   // FailedPrecondition: the checkpoint is not stored and, by the rule of Put(),
   // never can be.
   virtual void PutWrites(const Fence& fence, NewWrites&& writes,

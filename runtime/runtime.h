@@ -182,9 +182,10 @@ class WEIR_EXPORT Runtime {
 
   // Asks a run to stop, for everybody. Its nodes see their stop token; it has
   // stopped when they have returned. If they all return well, the superstep is
-  // kept, and the run ends as kInterrupted all the same; else what it wrote is
-  // dropped. A run that has ended its last superstep is not interrupted any
-  // more, and one that has ended stays as it is.
+  // kept, and the run ends as kInterrupted all the same; else a run that goes
+  // on repeats the nodes that did not return well, and no others. A run that
+  // has ended its last superstep is not interrupted any more, and one that has
+  // ended stays as it is.
   absl::Status Cancel(const ThreadId& thread, const RunId& run,
                       CancelOptions options = {});
   // The same for several: all, or none if one is not found.

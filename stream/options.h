@@ -28,7 +28,8 @@ struct EventLogOptions {
 
   // How often a reader that waits looks again, some tenths of a microsecond
   // apart, before it sleeps; it looks less often while that does not help.
-  // Absent: 128 times with more than two cores, else never.
+  // Absent: 128 times with more than two cores, else never. With more than one
+  // core it looks once in any case, some microseconds after it found nothing.
   std::optional<uint32_t> spins = std::nullopt;
 
   // Where memory for events comes from; null: the heap. Must outlive the log,

@@ -407,6 +407,7 @@ absl::Status Run::Resume(Input input) {
                     std::string(kTaskChannel), SaveTask(record)}});
     }
     AddRecord(*record, &null);
+    ++null.records;
     // What is not saved is written all the same.
     for (const Write& write : task.writes) {
       if (!graph_->channels[write.channel].kind->is_saved()) {
@@ -524,6 +525,12 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
     if (write.channel == kTaskChannel) {
       const absl::StatusOr<const SavedTask*> record = LoadTask(write.value);
       if (!record.ok()) return record.status();
+      if (write.index < 0 || write.index >= kMostRecords) {
+        return absl::DataLossError(absl::StrFormat(
+            "checkpoint %s: what task '%s' has done is stored at the place %d, "
+            "which no run takes",
+            line_->current.ToString(), write.task_id, write.index));
+      }
       AddRecord(**record, at);
       // Those of a run that was undone are missing.
       at->records = std::max(at->records, write.index + 1);
@@ -552,7 +559,6 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
 
 // Adds to `task` what `record` has of it, as far as this graph knows it.
 void Run::AddRecord(const SavedTask& record, TaskWrites* task) const {
-  ++task->records;
   for (const Write& write : record.writes) {
     uint32_t channel = write.channel;
     if (channel != kReturnValue && record.names != graph_->names) {

@@ -135,6 +135,9 @@ absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved);
 SavedValue SaveTask(std::shared_ptr<const SavedTask> task);
 absl::StatusOr<const SavedTask*> LoadTask(const SavedValue& saved);
 
+// The records of a null task are numbered from 0 and end below this.
+inline constexpr int32_t kMostRecords = 1 << 30;
+
 // The writes of one task, of a checkpoint's pending ones.
 struct TaskWrites {
   std::string task_id;

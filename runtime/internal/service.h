@@ -336,6 +336,8 @@ class Service final : public std::enable_shared_from_this<Service> {
       ABSL_LOCKS_EXCLUDED(mutex);
   absl::StatusOr<bool> IsBuiltOn(const ServedRun& run)
       ABSL_LOCKS_EXCLUDED(mutex);
+  bool IsLastThatRan(const ServedRun& run) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   // Runs. In service.cc.
   static RunInfo Show(const ServedRun& run);

@@ -480,11 +480,7 @@ void Service::Refresh(const ThreadPtr& thread, const Graph& graph) {
   std::swap(thread->info.values, state->values);
   thread->info.interrupts = std::move(state->interrupts);
   thread->info.state_updated_at = executor->Now();
-  if (!thread->info.interrupts.empty()) {
-    thread->verdict = ThreadStatus::kInterrupted;
-  } else if (state->next.empty()) {
-    thread->verdict = ThreadStatus::kIdle;
-  }
+  if (state->next.empty()) thread->verdict = ThreadStatus::kIdle;
   Touch(*thread);
 }
 
@@ -513,7 +509,8 @@ absl::StatusOr<std::vector<RunInfo>> Service::ListRuns(const ThreadId& id,
 }
 
 // Whether a checkpoint of another run, or an update, follows one of this; or a
-// later run has gone on with what this has done after another's checkpoint.
+// later run has done something after one of this, or after another's with what
+// this has done there.
 absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
   absl::StatusOr<std::vector<CheckpointTuple>> all;
   const absl::Status asked =
@@ -539,10 +536,11 @@ absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
   std::set<std::pair<std::string, CheckpointId>> own;
   for (const CheckpointTuple& tuple : *all) {
     const Checkpoint& checkpoint = tuple.checkpoint;
-    if (checkpoint.metadata.run_id == run.id()) {
-      own.emplace(checkpoint.ns, checkpoint.id);
+    const bool made = checkpoint.metadata.run_id == run.id();
+    if (made) own.emplace(checkpoint.ns, checkpoint.id);
+    if ((made || HasWrites(tuple, {run.id()})) && HasWrites(tuple, later)) {
+      return true;
     }
-    if (HasWrites(tuple, {run.id()}) && HasWrites(tuple, later)) return true;
   }
   return std::any_of(all->begin(), all->end(),
                      [&own, &run](const CheckpointTuple& tuple) {
@@ -550,6 +548,15 @@ absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
                        return checkpoint.metadata.run_id != run.id() &&
                               own.contains({checkpoint.ns, checkpoint.parent});
                      });
+}
+
+bool Service::IsLastThatRan(const ServedRun& run) const {
+  const std::vector<RunPtr>& all = run.thread->runs;
+  return run.info.started_at.has_value() &&
+         std::none_of(all.begin(), all.end(), [&run](const RunPtr& other) {
+           return other->info.started_at.has_value() &&
+                  other->first_id > run.first_id;
+         });
 }
 
 absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
@@ -585,6 +592,12 @@ absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
   if (deleted.ok()) {
     Later later;
     absl::MutexLock lock(&mutex);
+    ServedThread& on = *run->thread;
+    // A question is open again that it had answered.
+    if (IsLastThatRan(*run) && !on.info.interrupts.empty()) {
+      on.verdict = ThreadStatus::kInterrupted;
+      Touch(on);
+    }
     ForgetRun(run, &later);
   }
   EndChange(run->thread);

@@ -99,9 +99,10 @@ class LogReader {
 
   // How long a reader that finds nothing stays away before it looks again, in
   // pauses: a writer and a reader at the same cache line slow each other down.
-  // Longer each time that this was worth it.
+  // Longer each time while many events come meanwhile.
   static constexpr uint32_t kLeastBackOff = 32;
   static constexpr uint32_t kMostBackOff = 512;
+  static constexpr uint64_t kManyEvents = 64;
   static constexpr int kPausesInLook = 16;
 
   // Having read so many since it found nothing, a reader is taken to be far
@@ -204,6 +205,7 @@ class LogReader {
   uint64_t skipped_ = 0;  // Not told yet by an event found.
   uint64_t missed_ = 0;
   uint64_t nothing_at_ = 0;  // Index when it last found nothing.
+  uint64_t waited_at_ = 0;   // And when it then waited.
   uint32_t back_off_ = kLeastBackOff;
   uint32_t looks_ = 0;  // How often LookAgain() looks after that.
   ArmedNode* node_ = nullptr;
@@ -290,13 +292,13 @@ bool LogReader<E, Policy>::Wait(absl::Time deadline) {
 
 template <typename E, typename Policy>
 bool LogReader<E, Policy>::LookAgain() {
+  const bool many = index_ - std::exchange(waited_at_, index_) >= kManyEvents;
   if (Cores() > 1) {
     for (uint32_t i = 0; i < back_off_; ++i) Pause();
-    if (SlotReady()) {
-      back_off_ = std::min(2 * back_off_, kMostBackOff);
-      return true;
-    }
-    back_off_ = std::max(back_off_ / 2, kLeastBackOff);
+    const bool ready = SlotReady();
+    back_off_ = ready && many ? std::min(2 * back_off_, kMostBackOff)
+                              : std::max(back_off_ / 2, kLeastBackOff);
+    if (ready) return true;
   }
   for (uint32_t look = 0; look < looks_; ++look) {
     for (int i = 0; i < kPausesInLook; ++i) Pause();

@@ -262,11 +262,14 @@ class UndoneAnswersTest : public RunsTest,
 };
 
 TEST_P(UndoneAnswersTest, ThreadIsAsIfTheyHadNotBeenGiven) {
-  Run(Update());
+  const RunInfo zero = Run(Update());
   const std::string first = State();
   const RunInfo one = Run(Input::Resume(Value("1")));
   const std::string second = State();
   EXPECT_NE(first, second);
+  // What it has asked is answered since, so it stays.
+  EXPECT_TRUE(runtime_->DeleteRun(thread_, zero.id).ok());
+  EXPECT_EQ(State(), second);
   held_ = true;
   for (const char* const undone : {"2", "3"}) {
     const RunInfo two = Run(Input::Resume(Value(undone)));
@@ -718,6 +721,21 @@ TEST_F(LastSuperstepTest, WhatStopsTheRunBeforeItsEndSaysHowItEnds) {
       EXPECT_EQ(NextOf(run.thread_id), asks ? Lines{"last"} : Lines());
     }
   }
+}
+
+TEST_F(LastSuperstepTest, OnlyDeletingTheLastRunChangesTheVerdict) {
+  asks_ = true;
+  const RunInfo last = StartLast();
+  const RunInfo never =
+      Start(last.thread_id, "emit", {.after = absl::Hours(1)});
+  RunFor(absl::Seconds(1));
+  EXPECT_TRUE(Cancel(never).ok());
+  EXPECT_TRUE(Cancel(last).ok());
+  gate_.Open();
+  EXPECT_EQ(Outcome(last).status, RunStatus::kInterrupted);
+  EXPECT_EQ(StatusOf(last.thread_id), "idle");
+  EXPECT_TRUE(runtime_->DeleteRun(never.thread_id, never.id).ok());
+  EXPECT_EQ(StatusOf(last.thread_id), "idle");
 }
 
 TEST_F(LastSuperstepTest, StopBeforeTheEndComesBeforeAStopAfterTheNode) {

@@ -69,7 +69,12 @@ inline AfterAppend(index) {
   :: (index) % SLOTS == SLOTS / 2 - 1 -> Prepare(Number(index) + 1)
   :: else
   fi;
-#ifndef RESUMABLE
+#if defined(WINDOW)
+  if
+  :: (index) + 1 > WINDOW -> RaiseFloor((index) + 1 - WINDOW)
+  :: else
+  fi
+#elif !defined(RESUMABLE)
   if
   :: (index) % SLOTS == SLOTS - 1 -> RaiseFloor((index) + 1)
   :: else
@@ -129,6 +134,52 @@ inline Place() {
 inline Place() { PlaceAtEnd() }
 #endif
 
+/* Leaves in `found` whether the log ends here. */
+inline PollOrSleep() {
+  d_step { /* Poll(), or Wait(): flag, then sleep if it is still so. */
+    Touch(held);
+    if
+    :: State(index) == ENDED -> found = true
+    :: State(index) == READY -> index++
+    :: else -> State(index) = State(index) | SLEEPERS; flags = 1
+    fi
+  }
+  d_step {
+    if
+    :: flags == 1 && !IsReady(State(index)) -> asleep[me] = index + 1
+    :: else
+    fi;
+    flags = 0
+  }
+}
+
+#ifdef WINDOW
+proctype LossyReader(byte me) {
+  READER_LOCALS;
+  LOSSY_LOCALS;
+  Attach();
+  do
+  :: held == NOTHING || found -> break
+  :: else ->
+       asleep[me] == 0;
+       if
+       :: index < floor -> CatchUp()
+       :: else
+       fi;
+       if
+       :: held != Number(index) -> FollowOrCatchUp()
+       :: else -> PollOrSleep()
+       fi
+  od;
+  if
+  :: held != NOTHING ->
+       atomic { !mutex -> readers--; index = 0; found = false }
+       Unpin(held)
+  :: else
+  fi
+}
+#endif
+
 proctype Reader(byte me; bool patient) {
   READER_LOCALS;
   strict = true;
@@ -144,25 +195,11 @@ proctype Reader(byte me; bool patient) {
   :: held != NOTHING && !patient && asleep[me] == 0 -> break
   :: held != NOTHING && held != Number(index) && asleep[me] == 0 -> Follow()
   :: held == Number(index) && asleep[me] == 0 ->
-       d_step { /* Poll(), or Wait(): flag, then sleep if it is still so. */
-         Touch(held);
-         if
-         :: State(index) == ENDED -> found = true
-         :: State(index) == READY -> index++
-         :: else -> State(index) = State(index) | SLEEPERS; flags = 1
-         fi
-       }
+       PollOrSleep();
        if
        :: found -> break
        :: else
-       fi;
-       d_step {
-         if
-         :: flags == 1 && !IsReady(State(index)) -> asleep[me] = index + 1
-         :: else
-         fi;
-         flags = 0
-       }
+       fi
   od;
   if
   :: held != NOTHING ->
@@ -175,7 +212,12 @@ proctype Reader(byte me; bool patient) {
 init {
   LOCALS;
   atomic {
-#ifdef RESUMABLE
+#if defined(WINDOW)
+    run Publisher(1, 1);
+    run Publisher(0, 1);
+    run Closer();
+    run LossyReader(0)
+#elif defined(RESUMABLE)
     run Publisher(1, 0);
     run Publisher(0, 1);
     run Closer();

@@ -47,6 +47,7 @@ byte readers;
 /* What the inlines below need: own variables, 0 while unused. */
 #define LOCALS byte d, s, from, to, flags; bool more, last
 #define READER_LOCALS byte index, held; bool strict, found; LOCALS
+#define LOSSY_LOCALS byte next, place
 
 /* Inside a d_step. */
 inline MakeIfNone(number) {
@@ -55,7 +56,11 @@ inline MakeIfNone(number) {
   :: segment[number].entry == NONE ->
        segment[number].entry = THERE;
        segment[number].pins = 1;
+#ifdef NO_CHAIN
+       segment[number].refs = 1
+#else
        segment[number].refs = ((number) == 0 -> 1 : 2)
+#endif
   :: else
   fi
 }
@@ -310,6 +315,64 @@ inline Follow() {
   }
   Unref(held);
   held++
+}
+
+/* Leaves in `found` whether the segment is pinned. */
+inline Pin(number) {
+  atomic { !mutex -> mutex = true; inside = true }
+  Hold(number);
+  Leave();
+  mutex = false
+}
+
+/* Of a lossy reader that is below the floor: PinFloor(), and SafePlace(), which
+   goes back to where a claim, or the segment, begins. */
+inline CatchUp() {
+  do
+  :: true ->
+     atomic { place = floor; next = Number(place) }
+     Pin(next);
+     if
+     :: found -> break
+     :: else
+     fi
+  od;
+  found = false;
+#ifndef NO_SAFE_PLACE
+  if
+  :: IsReady(State(place))
+  :: else ->
+       do
+       :: place % SLOTS != 0 && !IsReady(State(place - 1)) -> place--
+       :: else -> break
+       od
+  fi;
+#endif
+  atomic {
+    Touch(next);
+    if
+    :: index > place -> place = index
+    :: else -> assert(place <= floor)
+    fi;
+    assert(Number(place) == next);
+    index = place;
+    place = held;
+    held = next
+  }
+  Unpin(place);
+  place = 0
+}
+
+/* From one segment to the next, for a lossy reader. */
+inline FollowOrCatchUp() {
+  Pin(held + 1);
+  if
+  :: found ->
+       atomic { found = false; place = held; held++ }
+       Unpin(place);
+       place = 0
+  :: else -> CatchUp()
+  fi
 }
 
 /* When all have ended: what is below the floor is gone, and only that; of the

@@ -116,52 +116,9 @@ proctype StrictReader() {
   fi
 }
 
-/* Leaves in `found` whether the segment is pinned. */
-inline Pin(number) {
-  atomic { !mutex -> mutex = true; inside = true }
-  Hold(number);
-  Leave();
-  mutex = false
-}
-
-/* PinFloor() and SafePlace(); then lets go of `held`. */
-inline CatchUp() {
-  do
-  :: true ->
-     atomic { place = floor; next = Number(place) }
-     Pin(next);
-     if
-     :: found -> break
-     :: else
-     fi
-  od;
-  atomic {
-    found = false;
-    Touch(next);
-    if
-    :: IsReady(State(place))
-    :: else ->
-         do
-         :: place % SLOTS != 0 && !IsReady(State(place - 1)) -> place--
-         :: else -> break
-         od
-    fi;
-    if
-    :: index > place -> place = index
-    :: else
-    fi;
-    assert(Number(place) == next);
-    index = place;
-    place = held;
-    held = next
-  }
-  Unpin(place);
-  place = 0
-}
-
 proctype LossyReader() {
   READER_LOCALS;
-  byte next, place;
+  LOSSY_LOCALS;
   Attach();
   do
   :: held == NOTHING -> break
@@ -172,11 +129,7 @@ proctype LossyReader() {
        fi;
        if
        :: held != Number(index) ->
-            Pin(held + 1);
-            if
-            :: found -> atomic { found = false; place = held; held++ } Unpin(place); place = 0
-            :: else -> CatchUp()
-            fi
+            FollowOrCatchUp()
        :: else -> /* The slot is ready, or it sleeps until it is. */
             if
             :: segment[held].gone || IsReady(State(index)) -> Touch(held)

@@ -1,7 +1,7 @@
 /* Blocking readers, LogReader::Wait() and the publishers that wake them: each
-   publisher wakes one, each who was waiting wakes two more, some stop waiting
-   at their deadlines, and the kernel may wake anybody. Nobody sleeps for ever
-   on a slot that is ready. Segments do not matter here. */
+   publisher wakes one, whomever the kernel chooses, each who was waiting wakes
+   two more, and some stop waiting at their deadlines. Nobody sleeps for ever on
+   a slot that is ready. Segments do not matter here. */
 #define READERS 3
 #define SLOTS 2
 #define SLEEPERS 1
