@@ -733,8 +733,12 @@ void Run::Publish(uint32_t mode, EventPayload&& payload, bool in_debug,
   const bool debug = in_debug && Wants(kDebug);
   if (debug) body->time = executor().Now();
   Ref<const EventBody> shared(std::move(body));
-  env_->log->Publish(mode, Event(mode, debug ? shared : std::move(shared)));
-  if (debug) env_->log->Publish(kDebug, Event(kDebug, shared));
+  if (!debug) {
+    env_->log->Publish(mode, Event(mode, std::move(shared)));
+    return;
+  }
+  env_->log->Publish(mode, Event(mode, shared));
+  env_->log->Publish(kDebug, Event(kDebug, std::move(shared)));
 }
 
 void Run::Warn(const std::string& text) {

@@ -711,6 +711,9 @@ void Service::GoOn(const RunPtr& run) {
   Record(*thread,
          {ThreadRecord::Kind::kState, run, thread->checkpoint, run->graph},
          &later);
+  for (ThreadRecord& held : std::exchange(thread->held_records, {})) {
+    Record(*thread, std::move(held), &later);
+  }
   thread->running = nullptr;
   if (absl::Notification* const quiet = thread->quiet;
       quiet != nullptr && !thread->changing) {

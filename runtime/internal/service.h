@@ -95,6 +95,8 @@ struct ServedThread {
   // The stream. What is older than the retention is dropped from the front,
   // each run as a whole.
   std::vector<ThreadRecord> records;
+  // Changes by hand that follow a run whose end is not recorded yet.
+  std::vector<ThreadRecord> held_records;
   uint64_t first_record = 0;  // How many were dropped.
   uint64_t next_id = 0;       // Of the next record.
   std::vector<ThreadStream::Rep*> readers;

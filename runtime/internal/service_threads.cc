@@ -464,8 +464,12 @@ absl::StatusOr<CheckpointRef> Service::Change(
     Refresh(thread, graph);
     Later later;
     absl::MutexLock lock(&mutex);
-    Record(*thread, {ThreadRecord::Kind::kState, nullptr, made->id, graph},
-           &later);
+    ThreadRecord record{ThreadRecord::Kind::kState, nullptr, made->id, graph};
+    if (thread->running == nullptr) {
+      Record(*thread, std::move(record), &later);
+    } else {
+      thread->held_records.push_back(std::move(record));
+    }
   }
   EndChange(thread);
   return made;

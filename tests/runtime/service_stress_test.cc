@@ -138,7 +138,8 @@ class ServiceStress {
         status.code(),
         AnyOf(absl::StatusCode::kOk, absl::StatusCode::kNotFound,
               absl::StatusCode::kFailedPrecondition, absl::StatusCode::kAborted,
-              absl::StatusCode::kCancelled, absl::StatusCode::kAlreadyExists))
+              absl::StatusCode::kCancelled, absl::StatusCode::kAlreadyExists,
+              absl::StatusCode::kOutOfRange))
         << status;
   }
 
