@@ -594,6 +594,7 @@ void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
   thread.info.interrupts = outcome.interrupts;
   thread.info.state_updated_at = now;
   if (run->checkpoint.has_value()) thread.checkpoint = run->checkpoint;
+  run->checkpoint = thread.checkpoint;
   if (outcome.status == RunStatus::kError ||
       outcome.status == RunStatus::kTimeout) {
     thread.verdict = ThreadStatus::kError;
@@ -628,6 +629,7 @@ void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
         thread.info.interrupts = std::move(run->before->interrupts);
         thread.checkpoint = run->before->checkpoint;
       }
+      run->checkpoint = thread.checkpoint;
       thread.info.state_updated_at = executor->Now();
       Undo(run, &later);
       Touch(thread);
@@ -709,7 +711,7 @@ void Service::GoOn(const RunPtr& run) {
   const ThreadPtr& thread = run->thread;
   Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
   Record(*thread,
-         {ThreadRecord::Kind::kState, run, thread->checkpoint, run->graph},
+         {ThreadRecord::Kind::kState, run, run->checkpoint, run->graph},
          &later);
   for (ThreadRecord& held : std::exchange(thread->held_records, {})) {
     Record(*thread, std::move(held), &later);
@@ -732,11 +734,15 @@ void Service::GoOn(const RunPtr& run) {
 
 // Keeps the events of a run that has ended for a while.
 void Service::Retain(const RunPtr& run) {
-  if (run->retention == absl::InfiniteDuration() || closed_) return;
+  if (run->retention == absl::InfiniteDuration()) return;
+  if (run->deleted || closed_) return;
   run->retention_timer =
       executor->PostAfter(run->retention, [self = shared_from_this(), run] {
         std::unique_ptr<EventLog<Event>> dropped;
         absl::MutexLock lock(&self->mutex);
+        // The log of a deleted run goes with the run: whoever deletes it may
+        // be dropping its events right now.
+        if (run->deleted) return;
         run->expired = true;
         dropped = run->log.Take();
       });

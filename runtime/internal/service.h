@@ -168,7 +168,8 @@ class ServedRun final : public StreamedRun,
   std::unique_ptr<Before> before;
   std::unique_ptr<RunOutcome> outcome;  // Once it has ended.
   RunEnd end = RunEnd::kFinished;
-  CheckpointId checkpoint;   // The last, if it has any.
+  // Its last, if it has any. From its verdict on: what it left its thread with.
+  CheckpointId checkpoint;
   absl::Status rolled_back;  // Not OK: what joins are answered.
   // The stream is closed. With these, for readers that come later.
   bool announced = false;

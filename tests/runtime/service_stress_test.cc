@@ -304,7 +304,7 @@ TEST(ServiceStressTest, CallersMayDoAnythingAtOnce) {
                                           : std::random_device()();
   std::printf("WEIR_STRESS_SEED=%llu\n",
               static_cast<unsigned long long>(first));
-  for (uint64_t round = 0; round < 10; ++round) {
+  for (uint64_t round = 0; round < 40; ++round) {
     SCOPED_TRACE(absl::StrCat("seed ", first + round));
     ServiceStress(round % 2 == 0 ? OnShutdown::kCancel : OnShutdown::kDrain,
                   first + round)

@@ -1,6 +1,7 @@
 #include "weir/runtime/thread_stream.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -21,6 +22,7 @@
 
 #include "weir/channels/values.h"
 #include "weir/runtime/event.h"
+#include "weir/runtime/executor.h"
 #include "weir/runtime/run_info.h"
 #include "weir/runtime/runtime.h"
 #include "weir/runtime/state_graph.h"
@@ -220,6 +222,59 @@ TEST_F(ThreadStreamTest, UpdateByHandIsAStateWithoutARun) {
   ASSERT_NE(event, nullptr);
   EXPECT_EQ(Text(*event), " state a x, b x, by hand");
   EXPECT_EQ(event->ToJson().find("run_id\": \"\""), std::string::npos);
+}
+
+// Calls `on_post` with each job that is posted, just before.
+class WatchedExecutor : public Executor {
+ public:
+  explicit WatchedExecutor(SimExecutor* sim) : sim_(*sim) {}
+
+  std::function<void()> on_post = [] {};
+
+  void Post(Job job) override {
+    on_post();
+    sim_.Post(std::move(job));
+  }
+  TimerId PostAfter(absl::Duration delay, Job job) override {
+    return sim_.PostAfter(delay, std::move(job));
+  }
+  bool Cancel(TimerId timer) override { return sim_.Cancel(timer); }
+  absl::Time Now() const override { return sim_.Now(); }
+  int workers() const override { return sim_.workers(); }
+  bool RunUntil(const absl::Notification& done) override {
+    return sim_.RunUntil(done);
+  }
+  bool picks_order() const override { return sim_.picks_order(); }
+
+ private:
+  SimExecutor& sim_;
+};
+
+// Its thread is idle from its verdict on; its events have ids until it is done.
+TEST_F(ThreadStreamTest, UpdateByHandComesAfterTheRunThatIsJustEnding) {
+  WatchedExecutor executor(&executor_);
+  ServedGraphTest::Open({.executor = &executor});
+  const ThreadId thread = runtime_->CreateThread();
+  ThreadStream stream = Open(thread, {.modes = AllModes()});
+  const RunInfo run = Start(
+      thread, "x",
+      {.modes = kCustom, .on_end = [](const RunInfo&, const RunOutcome&) {}});
+  bool updated = false;
+  executor.on_post = [&] {
+    // The call of on_end is posted after the verdict, before the run is done.
+    if (updated || StatusOf(run) != "success") return;
+    updated = true;
+    EXPECT_THAT(Read(stream), ElementsAre("id-2 metadata"));
+    EXPECT_TRUE(runtime_
+                    ->UpdateState(thread, {.values = Update(notes_, "by hand"),
+                                           .as_node = "c"})
+                    .ok());
+  };
+  EXPECT_THAT(Read(stream),
+              ElementsAre("id-2 done success", "id-2 state a x, b x",
+                          " state a x, b x, by hand"));
+  EXPECT_TRUE(updated);
+  runtime_ = nullptr;
 }
 
 TEST_F(ThreadStreamTest, RunsThatPauseOrAreStoppedAreDoneToo) {

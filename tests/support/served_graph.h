@@ -115,7 +115,7 @@ class ServedGraphTest : public testing::Test {
   void Open(RuntimeOptions options = {}) {
     runtime_ = nullptr;
     ids_ = 0;
-    options.executor = &executor_;
+    if (options.executor == nullptr) options.executor = &executor_;
     if (!options.new_id) {
       options.new_id = [this] { return absl::StrCat("id-", ++ids_); };
     }
