@@ -1,5 +1,6 @@
 #include "weir/channels/channel_set.h"
 
+#include <memory>
 #include <utility>
 
 namespace weir {
@@ -27,13 +28,13 @@ absl::Status ChannelSet::Apply(uint32_t i, Value write, bool overwrite) {
 }
 
 void ChannelSet::NoteChanges() {
-  notes_changes_ = true;
-  is_changed_.resize(states_.size());
+  changes_ = std::make_unique<Changes>();
+  changes_->has.resize(states_.size());
 }
 
 void ChannelSet::ClearChanged() {
-  for (uint32_t i : changed_) is_changed_[i] = false;
-  changed_.clear();
+  for (uint32_t i : changes_->channels) changes_->has[i] = false;
+  changes_->channels.clear();
 }
 
 absl::Status ChannelSet::Restore(uint32_t i, Value snapshot) {
@@ -57,7 +58,7 @@ void ChannelSet::EndStep() {
       NoteChange(i);
     }
   }
-  transient_.clear();
+  transient_.resize(0);  // Keeps its memory, which clear() would not.
   EndWrites();
 }
 
@@ -67,7 +68,7 @@ void ChannelSet::EndWrites() {
     states_[i].overwritten = false;
     if (schema_[i].kind->clears_when_quiet()) transient_.push_back(i);
   }
-  written_.clear();
+  written_.resize(0);
 }
 
 void ChannelSet::Finish() {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 
@@ -57,8 +58,8 @@ class WEIR_EXPORT ChannelSet {
   // Notes from here on which channels change; for runs that are saved.
   void NoteChanges();
   // The channels that have changed since the last call of ClearChanged(), each
-  // once.
-  const std::vector<uint32_t>& changed() const { return changed_; }
+  // once. After NoteChanges().
+  const std::vector<uint32_t>& changed() const { return changes_->channels; }
   void ClearChanged();
 
   // What a checkpoint saves of channel `i`.
@@ -71,20 +72,24 @@ class WEIR_EXPORT ChannelSet {
 
  private:
   void NoteChange(uint32_t i) {
-    if (!notes_changes_ || is_changed_[i]) return;
-    is_changed_[i] = true;
-    changed_.push_back(i);
+    if (changes_ == nullptr || changes_->has[i]) return;
+    changes_->has[i] = true;
+    changes_->channels.push_back(i);
   }
 
   absl::Span<const ChannelInfo> schema_;
-  std::vector<ChannelState> states_;
-  std::vector<uint32_t> written_;  // Channels with writes in this superstep.
+  // Small graphs need no memory beyond these.
+  absl::InlinedVector<ChannelState, 2> states_;
+  // Channels with writes in this superstep.
+  absl::InlinedVector<uint32_t, 4> written_;
   // Channels that a quiet superstep clears and that may hold something.
-  std::vector<uint32_t> transient_;
+  absl::InlinedVector<uint32_t, 4> transient_;
   std::vector<uint32_t> after_finish_;  // Channels that react to the finish.
-  bool notes_changes_ = false;
-  std::vector<uint32_t> changed_;
-  std::vector<bool> is_changed_;  // Of each channel; empty if none are noted.
+  struct Changes {
+    std::vector<uint32_t> channels;
+    std::vector<bool> has;  // Of each channel.
+  };
+  std::unique_ptr<Changes> changes_;  // Null: none are noted.
 };
 
 }  // namespace v0

@@ -193,12 +193,12 @@ std::shared_ptr<CalledFunction> StepTask::CallFunction(std::string_view name,
 // The body has returned; its calls may not have ended. False if the last of
 // them goes on with the task.
 bool StepTask::CallsHaveEnded(NodeResult& result) {
-  extra_->completed = std::move(result);
+  completed_ = std::make_unique<NodeResult>(std::move(result));
   if (extra_->open_calls.fetch_sub(1, std::memory_order_acq_rel) != 1) {
     return false;
   }
-  result = *std::move(extra_->completed);
-  extra_->completed.reset();
+  result = std::move(*completed_);
+  completed_ = nullptr;
   return true;
 }
 

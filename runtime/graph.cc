@@ -17,13 +17,58 @@ namespace {
 // run that other workers are about to end never costs more than twice the wait.
 constexpr int kSpins = 1000;
 
+// The run of a caller who does not wait for it. It keeps itself until its end.
+class DetachedRun final : public internal::RunListener {
+ public:
+  using Done = absl::AnyInvocable<void(absl::StatusOr<RunResult>)>;
+
+  // What it is made of. The worker that begins it makes it, so that what many
+  // runs are made of is not all of one thread's memory.
+  struct Parts {
+    std::shared_ptr<const internal::CompiledGraph> graph;
+    Input input;
+    RunOptions options;
+    Done done;
+  };
+
+  explicit DetachedRun(Parts& of)
+      : env_(std::move(of.options), of.options.executor),
+        done_(std::move(of.done)) {}
+
+  static void Begin(Parts& of) {
+    const auto self = std::make_shared<DetachedRun>(of);
+    // One piece of memory with it.
+    std::shared_ptr<internal::RunEnv> env(self, &self->env_);
+    const auto run = internal::Ref<internal::Run>::Adopt(new internal::Run(
+        std::move(of.graph), std::move(env), self.get(), nullptr));
+    self->run_ = run;
+    run->Begin(std::move(of.input));
+  }
+
+ private:
+  void RunEnded(internal::Run& run) noexcept override {
+    // The run has this, and ends with it.
+    const internal::Ref<internal::Run> last = std::move(run_);
+    Done done = std::move(done_);
+    if (run.status().ok()) {
+      done(run.Result());
+    } else {
+      done(run.status());
+    }
+  }
+
+  internal::RunEnv env_;
+  internal::Ref<internal::Run> run_;  // Has this; until its end.
+  Done done_;
+};
+
 }  // namespace
 
 absl::StatusOr<RunResult> Graph::Invoke(Input input, RunOptions options) const {
   internal::CallerExecutor caller;
   Executor* const executor =
       options.executor != nullptr ? options.executor : &caller;
-  auto env = internal::MakeRunEnv(std::move(options), executor);
+  auto env = std::make_shared<internal::RunEnv>(std::move(options), executor);
   auto run = internal::Ref<internal::Run>::Adopt(
       new internal::Run(compiled_, env, nullptr, nullptr));
   run->Begin(std::move(input));
@@ -41,6 +86,20 @@ absl::StatusOr<RunResult> Graph::Invoke(Input input, RunOptions options) const {
   caller.RetireJobs();
   if (!run->status().ok()) return run->status();
   return run->Result();
+}
+
+void Graph::Invoke(
+    Input input, RunOptions options,
+    absl::AnyInvocable<void(absl::StatusOr<RunResult>)> done) const {
+  Executor* const executor = options.executor;
+  if (executor == nullptr) {
+    return done(absl::InvalidArgumentError(
+        "Invoke() that does not wait needs RunOptions::executor: nothing else "
+        "would run the graph"));
+  }
+  executor->Post([of = std::make_unique<DetachedRun::Parts>(DetachedRun::Parts{
+                      compiled_, std::move(input), std::move(options),
+                      std::move(done)})] { DetachedRun::Begin(*of); });
 }
 
 RunStream Graph::Stream(Input input, RunOptions options) const {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 
 #include "weir/checkpoint/checkpointer.h"
@@ -84,6 +85,13 @@ class WEIR_EXPORT Graph {
   // waits for. The calling thread takes part.
   [[nodiscard]] absl::StatusOr<RunResult> Invoke(Input input,
                                                  RunOptions options = {}) const;
+
+  // The same without waiting: `done` is called once, on a worker of
+  // RunOptions::executor, which has to be given and must outlive the run. A
+  // run's nodes may wait for as long as they like: it holds no thread.
+  // InvalidArgument, before this returns: there is no executor.
+  void Invoke(Input input, RunOptions options,
+              absl::AnyInvocable<void(absl::StatusOr<RunResult>)> done) const;
 
   // Starts a run and returns its events. Errors that come before the first
   // event (no input, a bad option) are the stream's status.

@@ -71,10 +71,10 @@ std::string_view NodeContext::node() const { return task_->node->name; }
 int64_t NodeContext::step() const { return task_->run->step(); }
 std::string NodeContext::task_id() const { return task_->Id(); }
 std::string_view NodeContext::run_id() const {
-  return task_->run->env().options.run_id;
+  return task_->run->env().run_id;
 }
 std::string_view NodeContext::thread_id() const {
-  return task_->run->env().options.thread_id;
+  return task_->run->env().thread_id;
 }
 int NodeContext::attempt() const { return task_->attempt(); }
 absl::Time NodeContext::first_attempt_time() const {
@@ -85,9 +85,9 @@ int64_t NodeContext::remaining_steps() const {
 }
 bool NodeContext::is_last_step() const { return remaining_steps() == 1; }
 const Value& NodeContext::context_value() const {
-  return task_->run->env().options.context;
+  return task_->run->env().context;
 }
-Store* NodeContext::store() const { return task_->run->env().options.store; }
+Store* NodeContext::store() const { return task_->run->env().store; }
 const NodeFailure* NodeContext::failure() const { return task_->failure(); }
 
 Completion::~Completion() {
@@ -139,7 +139,7 @@ class CallState final : public RunListener {
       if (child_->end() == RunEnd::kFinished) return child_->Output();
       return task_->NoteCalledInterrupt(*child_);
     }
-    if (std::optional<Command> command = child_->TakeParentCommand()) {
+    if (const std::unique_ptr<Command> command = child_->TakeParentCommand()) {
       task_->NoteCalledCommand(*std::move(command));
     }
     return child_->status();
@@ -153,7 +153,8 @@ class CallState final : public RunListener {
   }
 
   void RunEnded(internal::Run& run) noexcept override {
-    run.executor().Post([node = node_] { node.resume(); });
+    run.executor().Post(
+        [task = task_, node = node_] { task->ResumeBody(node); });
   }
 
   StepTask* const task_;
@@ -161,26 +162,6 @@ class CallState final : public RunListener {
   Input input_;
   Ref<internal::Run> child_;
   std::coroutine_handle<> node_;
-};
-
-class SleepState {
- public:
-  SleepState(StepTask* task, absl::Duration delay)
-      : task_(task), delay_(delay) {}
-
-  void Then(std::coroutine_handle<> node) {
-    const Ref<TimedWait> wait = Ref<TimedWait>::Adopt(
-        new TimedWait(task_->run->executor(), [node] { node.resume(); }));
-    wait_ = wait;
-    wait->Arm(delay_, task_->stop_token());
-  }
-  bool stopped() const { return wait_ && wait_->stopped(); }
-  absl::Duration delay() const { return delay_; }
-
- private:
-  StepTask* const task_;
-  const absl::Duration delay_;
-  Ref<TimedWait> wait_;
 };
 
 }  // namespace internal
@@ -201,20 +182,26 @@ void GraphCall::await_suspend(std::coroutine_handle<> node) {
 absl::StatusOr<Values> GraphCall::await_resume() { return state_->Result(); }
 
 SleepCall NodeContext::Sleep(absl::Duration delay) const {
-  return SleepCall(std::make_shared<internal::SleepState>(task_, delay));
+  return SleepCall(task_, delay);
 }
 
-SleepCall::SleepCall(std::shared_ptr<internal::SleepState> state)
-    : state_(std::move(state)) {}
-bool SleepCall::await_ready() const noexcept {
-  return state_->delay() <= absl::ZeroDuration();
+SleepCall::~SleepCall() {
+  if (wait_ != nullptr) wait_->DropRef();
 }
 void SleepCall::await_suspend(std::coroutine_handle<> node) {
-  state_->Then(node);
+  const auto wait = internal::Ref<internal::TimedWait>::Adopt(
+      new internal::TimedWait(task_->run->executor(), [task = task_, node] {
+        task->ResumeBody(node);
+      }));
+  wait->AddRef();
+  wait_ = wait.get();
+  // The node may have gone on, and this be gone, before Arm() returns.
+  wait->Arm(delay_, task_->stop_token());
 }
 absl::Status SleepCall::await_resume() {
-  return state_->stopped() ? absl::CancelledError("asked to stop while asleep")
-                           : absl::OkStatus();
+  return wait_ != nullptr && wait_->stopped()
+             ? absl::CancelledError("asked to stop while asleep")
+             : absl::OkStatus();
 }
 
 }  // namespace v0

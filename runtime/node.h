@@ -28,7 +28,7 @@ namespace internal {
 class Run;
 struct CallAccess;
 class CallState;
-class SleepState;
+class TimedWait;
 struct RouterView;
 struct StepTask;
 }  // namespace internal
@@ -307,14 +307,22 @@ class WEIR_EXPORT GraphCall {
 // What NodeContext::Sleep() returns.
 class WEIR_EXPORT SleepCall {
  public:
-  bool await_ready() const noexcept;
+  SleepCall(const SleepCall&) = delete;
+  SleepCall& operator=(const SleepCall&) = delete;
+  ~SleepCall();
+
+  bool await_ready() const noexcept { return delay_ <= absl::ZeroDuration(); }
   void await_suspend(std::coroutine_handle<> node);
   absl::Status await_resume();
 
  private:
   friend class NodeContext;
-  explicit SleepCall(std::shared_ptr<internal::SleepState> state);
-  std::shared_ptr<internal::SleepState> state_;
+  SleepCall(internal::StepTask* task, absl::Duration delay)
+      : task_(task), delay_(delay) {}
+
+  internal::StepTask* const task_;
+  const absl::Duration delay_;
+  internal::TimedWait* wait_ = nullptr;  // Owned; once it sleeps.
 };
 
 namespace internal {

@@ -137,7 +137,7 @@ class Access {
     RunOptions options;
     options.thread_id = thread_;
     options.checkpointer = options_.checkpointer;
-    env_ = internal::MakeRunEnv(std::move(options), &executor_);
+    env_ = std::make_shared<internal::RunEnv>(std::move(options), &executor_);
     auto run = Ref<Run>::Adopt(new Run(graph_, env_, nullptr, nullptr));
     run->SetNamespace(ns_);
     if (!tuple.has_value()) return run;

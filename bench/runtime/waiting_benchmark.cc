@@ -1,7 +1,9 @@
-// How much does a run cost that waits? Many runs of a Runtime at once, each
-// with one node that sleeps as a coroutine: the time until all have ended, and
-// the memory of each while all wait. Compared with as many bare timers of the
-// same executor, which is what no runtime can do without.
+// How much does a run cost that waits? Many runs at once, each with one node
+// that sleeps as a coroutine: the time until all have ended, and the memory of
+// each while all wait. Runs alone (Graph::Invoke), and stateless runs of a
+// Runtime, which can be listed, joined and cancelled while they wait. Compared
+// with as many bare timers of the same executor, which is what no runtime can
+// do without.
 
 #include <malloc.h>
 
@@ -58,53 +60,107 @@ void BM_Executor_Timers(benchmark::State& state) {
 }
 BENCHMARK(BM_Executor_Timers)->Apply(Runs);
 
+// A graph whose one node waits. Measures the memory once all its runs wait.
+class WaitingGraph {
+ public:
+  explicit WaitingGraph(size_t runs) : runs_(runs) {}
+
+  absl::StatusOr<Graph> Compile() {
+    StateGraph builder;
+    count = builder.AddChannel("count", LastValue<int>());
+    builder.AddNode("wait", [this](NodeContext& node) { return Wait(node); });
+    builder.AddEdge(kStart, "wait");
+    return builder.Compile();
+  }
+  // Before the runs of an iteration.
+  void Reset() {
+    waiting_ = 0;
+    before_ = AllocatedBytes();
+  }
+  double bytes_per_run() const { return bytes_ / static_cast<double>(runs_); }
+
+  Channel<int> count;
+
+ private:
+  Task<NodeResult> Wait(NodeContext& node) {
+    if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == runs_) {
+      bytes_ = AllocatedBytes() - before_;
+    }
+    const absl::Status slept = co_await node.Sleep(kWait);
+    if (!slept.ok()) co_return slept;
+    const int next = node.Get(count) + 1;
+    co_return Update(count, next);
+  }
+
+  const size_t runs_;
+  std::atomic<size_t> waiting_{0};
+  double before_ = 0;
+  double bytes_ = 0;
+};
+
+// Counts runs that have ended, and whether their result is right.
+class Ends {
+ public:
+  explicit Ends(size_t runs) : left_(runs) {}
+
+  void Add(bool good) {
+    if (good) good_.fetch_add(1, std::memory_order_relaxed);
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) done_.Notify();
+  }
+  int64_t Good() {
+    done_.WaitForNotification();
+    return good_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<size_t> left_;
+  std::atomic<int64_t> good_{0};
+  absl::Notification done_;
+};
+
+void BM_Graph_WaitingRuns(benchmark::State& state) {
+  const auto runs = static_cast<size_t>(state.range(0));
+  WaitingGraph waiting(runs);
+  const absl::StatusOr<Graph> graph = waiting.Compile();
+  if (!Succeeded(state, graph)) return;
+  for (auto _ : state) {
+    TbbExecutor executor;
+    waiting.Reset();
+    Ends ends(runs);
+    for (size_t i = 0; i < runs; ++i) {
+      graph->Invoke(Update(), {.executor = &executor},
+                    [&waiting, &ends](const absl::StatusOr<RunResult>& result) {
+                      ends.Add(result.ok() && result->Get(waiting.count) == 1);
+                    });
+    }
+    if (!Equal(state, ends.Good(), state.range(0))) return;
+  }
+  state.counters["bytes_per_run"] = waiting.bytes_per_run();
+}
+BENCHMARK(BM_Graph_WaitingRuns)->Apply(Runs);
+
 void BM_Runtime_WaitingRuns(benchmark::State& state) {
   const auto runs = static_cast<size_t>(state.range(0));
-  StateGraph builder;
-  const auto count = builder.AddChannel("count", LastValue<int>());
-  std::atomic<size_t> waiting{0};
-  double bytes = 0;
-  const double before = AllocatedBytes();
-  builder.AddNode(
-      "wait",
-      [count, runs, before, &waiting,
-       &bytes](NodeContext& node) -> Task<NodeResult> {
-        if (waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == runs) {
-          bytes = AllocatedBytes() - before;
-        }
-        const absl::Status slept = co_await node.Sleep(kWait);
-        if (!slept.ok()) co_return slept;
-        const int next = node.Get(count) + 1;
-        co_return Update(count, next);
-      });
-  builder.AddEdge(kStart, "wait");
-  const absl::StatusOr<Graph> graph = builder.Compile();
+  WaitingGraph waiting(runs);
+  const absl::StatusOr<Graph> graph = waiting.Compile();
   if (!Succeeded(state, graph)) return;
-  std::atomic<size_t> left{0};
-  std::atomic<size_t> good{0};
   for (auto _ : state) {
     Runtime runtime;
     if (!runtime.Register("graph", *graph).ok()) return;
-    waiting = 0;
-    good = 0;
-    left = runs;
-    absl::Notification done;
-    const auto on_end = [count, &left, &good, &done](const RunInfo& /*run*/,
-                                                     const RunOutcome& end) {
-      if (end.values.Get(count) == 1) good.fetch_add(1);
-      if (left.fetch_sub(1, std::memory_order_acq_rel) == 1) done.Notify();
+    waiting.Reset();
+    Ends ends(runs);
+    const auto on_end = [&waiting, &ends](const RunInfo& /*run*/,
+                                          const RunOutcome& end) {
+      ends.Add(end.values.Get(waiting.count) == 1);
     };
     for (size_t i = 0; i < runs; ++i) {
       const absl::StatusOr<RunInfo> run =
           runtime.StartRun("", "graph", Update(), {.on_end = on_end});
       if (!Succeeded(state, run)) return;
     }
-    done.WaitForNotification();
-    if (!Equal(state, static_cast<int>(good.load()), static_cast<int>(runs))) {
-      return;
-    }
+    if (!Equal(state, ends.Good(), state.range(0))) return;
   }
-  state.counters["bytes_per_run"] = bytes / static_cast<double>(runs);
+  state.counters["bytes_per_run"] = waiting.bytes_per_run();
 }
 BENCHMARK(BM_Runtime_WaitingRuns)->Apply(Runs);
 

@@ -1,6 +1,7 @@
 #ifndef WEIR_RUNTIME_INTERNAL_NODE_BODY_H_
 #define WEIR_RUNTIME_INTERNAL_NODE_BODY_H_
 
+#include <coroutine>
 #include <exception>
 #include <memory>
 #include <type_traits>
@@ -40,6 +41,21 @@ inline constexpr bool kIsTask = false;
 template <class T>
 inline constexpr bool kIsTask<Task<T>> = true;
 
+// Awaits the end of a coroutine, and leaves its result with it.
+template <class R>
+class TaskEnd {
+ public:
+  explicit TaskEnd(Task<R>& task) : task_(task) {}
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
+    return task_.await_suspend(awaiting);
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  Task<R>& task_;
+};
+
 // A coroutine that nobody awaits: it starts at once and frees itself.
 struct Detached {
   struct promise_type {
@@ -51,24 +67,30 @@ struct Detached {
   };
 };
 
-// Runs a coroutine node to its end. Named locals only: g++ 12 destroys some
-// temporaries of a co_await expression twice.
+// What a coroutine that has ended gave. It and what it holds are gone then.
 template <class R>
-Detached Drive(Task<R> task, Completion done) {
-  NodeResult result;
+NodeResult ResultOf(Task<R>& task) {
+  Task<R> ended = std::move(task);
   try {
     if constexpr (std::is_void_v<R>) {
-      co_await task;
+      ended.await_resume();
+      return NodeResult();
     } else {
-      R returned = co_await task;
-      result = NodeResult(std::move(returned));
+      return NodeResult(ended.await_resume());
     }
   } catch (...) {
-    result = NodeResult(CurrentException());
+    return NodeResult(CurrentException());
   }
-  // The coroutine and what it holds are gone before the run goes on.
-  { Task<R> ended = std::move(task); }
-  done(std::move(result));
+}
+
+// Runs a coroutine node to its end. A frame of its own holds as little as can
+// be while the node waits: what is no local and outlives no co_await is not in
+// it.
+template <class R>
+Detached Drive(Task<R> task, Completion done) {
+  TaskEnd<R> end(task);
+  co_await end;
+  done(ResultOf(task));
 }
 
 template <class F>

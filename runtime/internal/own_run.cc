@@ -14,7 +14,7 @@ namespace {
 std::shared_ptr<RunEnv> MakeEnv(RunOptions options, RunLog* log) {
   Executor* const executor = options.executor;
   if (options.run_id.empty()) options.run_id = NewUuid(executor->Now());
-  auto env = MakeRunEnv(std::move(options), executor);
+  auto env = std::make_shared<RunEnv>(std::move(options), executor);
   env->Watch(log);
   return env;
 }
@@ -33,7 +33,7 @@ OwnRun::OwnRun(std::shared_ptr<const CompiledGraph> graph, RunOptions options,
 std::shared_ptr<RunStream::Rep> OwnRun::Start(Input input) {
   // A reader of a plain log that asks for what is to come is not refused.
   auto reader = std::make_shared<RunStream::Rep>(
-      shared_from_this(), *log_.Open().Attach({.mask = env_->options.modes}),
+      shared_from_this(), *log_.Open().Attach({.mask = env_->modes}),
       env_->executor, gate_);
   env_->executor->Post([run = run_, input = std::move(input)]() mutable {
     run->Begin(std::move(input));

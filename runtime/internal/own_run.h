@@ -26,7 +26,7 @@ class OwnRun final : public StreamedRun,
   // Begins the run on the executor; for the reader returned.
   std::shared_ptr<RunStream::Rep> Start(Input input);
 
-  const RunId& id() const override { return env_->options.run_id; }
+  const RunId& id() const override { return env_->run_id; }
   // Ends the run.
   void Left(RunStream::Rep& reader, bool before_end) override;
   void Cancel() override { run_->Cancel(); }

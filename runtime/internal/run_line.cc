@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/run_loop.h"
@@ -91,21 +92,6 @@ std::shared_ptr<SavedTask> Run::ToSaved(
   return record;
 }
 
-std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor) {
-  auto env = std::make_shared<RunEnv>();
-  env->executor = executor;
-  if (options.checkpointer != nullptr) {
-    if (options.thread_id.empty() && options.from.has_value()) {
-      options.thread_id = options.from->thread_id;
-    }
-    env->session = std::make_unique<ThreadSession>(
-        options.checkpointer, options.thread_id, options.run_id);
-    env->answers = std::make_unique<Answers>();
-  }
-  env->options = std::move(options);
-  return env;
-}
-
 // Starts an asynchronous call and goes on with its result: here if it is there
 // when the call returns, else as a job.
 template <class T>
@@ -147,18 +133,18 @@ absl::Status Run::CheckInput(Input& input) const {
     return absl::InvalidArgumentError(absl::StrFormat(
         "recursion_limit is %d; it must be at least 1", limit()));
   }
-  if (env_->options.max_concurrency < 0) {
+  if (env_->max_concurrency < 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "max_concurrency is %d; it must be at least 0, which is any number",
-        env_->options.max_concurrency));
+        env_->max_concurrency));
   }
-  if (env_->options.step_timeout <= absl::ZeroDuration()) {
+  if (env_->step_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("step_timeout is %s; it must be more than nothing",
-                        absl::FormatDuration(env_->options.step_timeout)));
+                        absl::FormatDuration(env_->step_timeout)));
   }
   if (line_ != nullptr && parent_ == nullptr) {
-    if (env_->options.thread_id.empty()) {
+    if (env_->thread_id.empty()) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "graph '%s' was given a checkpointer and no thread; set "
           "RunOptions::thread_id",
@@ -249,7 +235,7 @@ void Run::LoadLine(Input input) {
   ThreadSession& session = *env_->session;
   CheckpointKey key{session.thread(), line_->ns, std::nullopt};
   std::optional<CheckpointId> before;
-  const std::optional<CheckpointRef>& from = env_->options.from;
+  const std::optional<CheckpointRef>& from = env_->rare().from;
   if (parent_ == nullptr) {
     if (from.has_value()) {
       const CheckpointId id =
@@ -324,7 +310,7 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
       resuming = line_->travelling ||
                  (parent_->resumes() && IsOfParentsStep(tuple->checkpoint));
     } else {
-      const std::string& run_id = env_->options.run_id;
+      const std::string& run_id = env_->run_id;
       resuming =
           input.is_continue() || input.is_command() ||
           (!run_id.empty() && tuple->checkpoint.metadata.run_id == run_id);
@@ -334,8 +320,7 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
     return MakeError(
         ErrorKind::kEmptyInput, absl::StatusCode::kNotFound,
         absl::StrFormat("thread '%s' has no checkpoint %s to go on from",
-                        env_->options.thread_id,
-                        env_->options.from->id.ToString()));
+                        env_->thread_id, env_->rare().from->id.ToString()));
   }
   last_step_ = found_step + limit() + 2;
   if (resuming) {
@@ -374,7 +359,7 @@ absl::Status Run::Resume(Input input) {
       return absl::FailedPreconditionError(absl::StrFormat(
           "%d interrupts wait in thread '%s', and the answer does not say for "
           "which it is; use Input::ResumeEach() with their ids",
-          open.size(), env_->options.thread_id));
+          open.size(), env_->thread_id));
     }
     env_->answers->by_id = std::move(input.answers());
     if (input.answer().has_value()) {
@@ -634,7 +619,7 @@ bool Run::HasRest() const {
 
 // Whether `engine` is where the run is now.
 bool Run::IsAt(const SavedEngine& engine) const {
-  const std::vector<uint32_t>& due = triggers_.due();
+  const absl::Span<const uint32_t> due = triggers_.due();
   const auto named = [this](uint32_t node, const std::string& name) {
     return graph_->nodes[node].name == name;
   };
@@ -664,7 +649,8 @@ SavedEngine::Rest Run::RestState() const {
     rest.waiting.push_back(graph_->nodes[node].name);
   }
   for (const PendingSend& send : sends_) rest.sends.push_back(ToSaved(send));
-  std::vector<uint32_t> joins = triggers_.begun_joins();
+  const absl::Span<const uint32_t> begun = triggers_.begun_joins();
+  std::vector<uint32_t> joins(begun.begin(), begun.end());
   std::sort(joins.begin(), joins.end());
   for (uint32_t join : joins) {
     SavedJoin saved{graph_->joins[join].name, {}};
@@ -705,7 +691,7 @@ bool Run::SaveStep() {
 // otherwise it does when the store is done, or has ended.
 bool Run::SaveCheckpoint(std::string_view source, int64_t step) {
   MakeCheckpoint(source, step);
-  if (env_->options.durability == Durability::kExit) return true;
+  if (env_->durability == Durability::kExit) return true;
   return StoreLine();
 }
 
@@ -716,8 +702,8 @@ void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   line.created_at = executor().Now();
   line.metadata.source = source;
   line.metadata.step = step;
-  line.metadata.run_id = env_->options.run_id;
-  line.metadata.custom = env_->options.metadata;
+  line.metadata.run_id = env_->run_id;
+  line.metadata.custom = env_->rare().metadata;
   // Where a graph inside is changed by itself, those around it stay.
   if (parent_ != nullptr) line.metadata.parents.clear();
   for (const Run* run = this; run->parent_ != nullptr;) {
@@ -777,7 +763,7 @@ bool Run::StoreLine() {
   for (uint32_t i : line.placed) line.place[i] = -1;
   line.placed.clear();
   line.stored = line.current;
-  const bool waits = env_->options.durability == Durability::kSync;
+  const bool waits = env_->durability == Durability::kSync;
   if (waits) {
     store_mark_.store(kStoring, std::memory_order_relaxed);
     AddRef();  // Stored() drops it.
@@ -923,7 +909,7 @@ void Run::EndInterrupted() {
   }
   // Where nobody asks, a graph inside has stopped before or after a node.
   end_ = interrupts_.empty() ? RunEnd::kStopped : RunEnd::kInterrupted;
-  if (line_ != nullptr && env_->options.durability == Durability::kExit) {
+  if (line_ != nullptr && env_->durability == Durability::kExit) {
     StoreExit();  // Before the state shows more than its checkpoint.
   }
   if (finished && ApplyFinished() && Wants(kValues)) {

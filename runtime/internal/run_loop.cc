@@ -48,7 +48,53 @@ constexpr uint32_t kMaxClaim = 8;
 // How many siblings, writers or nodes a message names.
 constexpr size_t kMaxNamed = 5;
 
+// Null if there is nothing of that.
+std::unique_ptr<const RunEnv::Rare> MakeRare(RunOptions& options) {
+  if (!options.from.has_value() && options.interrupt_before.empty() &&
+      options.interrupt_after.empty() && options.metadata.empty()) {
+    return nullptr;
+  }
+  return std::make_unique<const RunEnv::Rare>(RunEnv::Rare{
+      std::move(options.from), std::move(options.interrupt_before),
+      std::move(options.interrupt_after), std::move(options.metadata)});
+}
+
+// That of the place it goes on from, if a saved run is given no other.
+std::string ThreadOf(RunOptions& options) {
+  return options.thread_id.empty() && options.checkpointer != nullptr &&
+                 options.from.has_value()
+             ? options.from->thread_id
+             : std::move(options.thread_id);
+}
+
 }  // namespace
+
+RunEnv::RunEnv(RunOptions&& options, Executor* runs_on)
+    : executor(runs_on),
+      modes(options.modes),
+      subgraphs(options.subgraphs),
+      on_failure(options.on_failure),
+      durability(options.durability),
+      max_concurrency(options.max_concurrency),
+      recursion_limit(options.recursion_limit),
+      step_timeout(options.step_timeout),
+      stop(std::move(options.stop)),
+      control(options.control),
+      store(options.store),
+      context(std::move(options.context)),
+      run_id(std::move(options.run_id)),
+      thread_id(ThreadOf(options)),
+      rare_(MakeRare(options)) {
+  if (options.checkpointer == nullptr) return;
+  session =
+      std::make_unique<ThreadSession>(options.checkpointer, thread_id, run_id);
+  answers = std::make_unique<Answers>();
+}
+
+const RunEnv::Rare& RunEnv::rare() const {
+  static const Rare* const kNone = new Rare();
+  return rare_ == nullptr ? *kNone : *rare_;
+}
 
 Run::Run(std::shared_ptr<const CompiledGraph> graph,
          std::shared_ptr<RunEnv> env, RunListener* listener, StepTask* parent,
@@ -70,8 +116,8 @@ Run::Run(std::shared_ptr<const CompiledGraph> graph,
     return all.empty() ? nullptr : &all;
   };
   stops_before_ =
-      stops(env_->options.interrupt_before, graph_->interrupt_before);
-  stops_after_ = stops(env_->options.interrupt_after, graph_->interrupt_after);
+      stops(env_->rare().interrupt_before, graph_->interrupt_before);
+  stops_after_ = stops(env_->rare().interrupt_after, graph_->interrupt_after);
   const bool saved = parent == nullptr ? env_->session != nullptr
                                        : parent->run->line_ != nullptr &&
                                              graph_->memory != Memory::kNone;
@@ -81,8 +127,8 @@ Run::Run(std::shared_ptr<const CompiledGraph> graph,
       line_->ns = parent->run->NamespaceInside(*parent, *graph_, call_);
     channels_.NoteChanges();
   }
-  if (env_->options.on_failure == OnFailure::kCancelSiblings ||
-      env_->options.step_timeout < absl::InfiniteDuration()) {
+  if (env_->on_failure == OnFailure::kCancelSiblings ||
+      env_->step_timeout < absl::InfiniteDuration()) {
     MakeStoppable();
   }
 }
@@ -101,7 +147,8 @@ void Run::MakeStoppable() {
   const std::stop_token outer = outer_stop_token();
   stop_ = std::stop_source();
   if (outer.stop_possible()) {
-    stop_link_.emplace(outer, [this] { stop_.request_stop(); });
+    stop_link_ = std::make_unique<std::stop_callback<RequestStop>>(
+        outer, RequestStop{this});
   }
 }
 
@@ -111,7 +158,7 @@ void Run::Cancel() {
 }
 
 std::stop_token Run::outer_stop_token() const {
-  return parent_ == nullptr ? env_->options.stop : parent_->stop_token();
+  return parent_ == nullptr ? env_->stop : parent_->stop_token();
 }
 
 std::stop_token Run::stop_token() const {
@@ -230,8 +277,8 @@ bool Run::Plan() {
     End(CancelledError());
     return false;
   }
-  if (!starts && env_->options.control != nullptr) {
-    if (std::optional<std::string> reason = env_->options.control->drain()) {
+  if (!starts && env_->control != nullptr) {
+    if (std::optional<std::string> reason = env_->control->drain()) {
       End(MakeError(ErrorKind::kGraphDrained, absl::StatusCode::kCancelled,
                     absl::StrFormat("graph '%s' drained before step %d: %s",
                                     graph_->name, step_, *reason)));
@@ -261,7 +308,7 @@ void Run::PlanTasks() {
     task_count_ = 1;
     return;
   }
-  const std::vector<uint32_t>& due = triggers_.Take();
+  const absl::Span<const uint32_t> due = triggers_.Take();
   ReserveTasks(due.size() + sends_.size());
   uint32_t index = 0;
   for (uint32_t node : due) {
@@ -303,7 +350,7 @@ bool Run::PlanNext() {
 // if there are tasks to claim.
 bool Run::StartStep() {
   while (true) {
-    if (env_->options.step_timeout < absl::InfiniteDuration()) WatchStep();
+    if (env_->step_timeout < absl::InfiniteDuration()) WatchStep();
     if (task_count_ > 1) {
       Open();
       return true;
@@ -345,7 +392,7 @@ void Run::Open() {
 // use.
 void Run::Invite(uint32_t count) {
   Executor& on = executor();
-  const int bound = env_->options.max_concurrency;
+  const int bound = env_->max_concurrency;
   uint32_t useful =
       on.picks_order()
           ? count
@@ -421,7 +468,7 @@ bool Run::RoomForEvents() {
 
 void Run::TaskFailed() {
   any_failed_.store(true, std::memory_order_relaxed);
-  if (env_->options.on_failure == OnFailure::kCancelSiblings) {
+  if (env_->on_failure == OnFailure::kCancelSiblings) {
     stop_.request_stop();
   }
 }
@@ -430,7 +477,7 @@ void Run::WatchStep() {
   Executor& on = executor();
   step_began_ = on.Now();
   step_timer_ = on.CallAfter(
-      env_->options.step_timeout,
+      env_->step_timeout,
       [self = Ref<Run>::Share(this)] { self->stop_.request_stop(); });
 }
 
@@ -480,11 +527,11 @@ bool Run::Barrier() {
 // the step's timeout; else a command for the parent.
 absl::Status Run::StepFailure() {
   bool timed_out = false;
-  if (env_->options.step_timeout < absl::InfiniteDuration()) {
+  if (env_->step_timeout < absl::InfiniteDuration()) {
     // A timer past cancelling has stopped the nodes, or will stop the next
     // ones.
     timed_out = !executor().Cancel(step_timer_) ||
-                executor().Now() - step_began_ > env_->options.step_timeout;
+                executor().Now() - step_began_ > env_->step_timeout;
   }
   if (any_failed_.load(std::memory_order_relaxed) &&
       (!timed_out || AnyFailedByItself())) {
@@ -496,13 +543,13 @@ absl::Status Run::StepFailure() {
         absl::StrFormat("step %d of graph '%s' took longer than "
                         "RunOptions::step_timeout, %s; in it ran %s",
                         step_, graph_->name,
-                        absl::FormatDuration(env_->options.step_timeout),
-                        TaskNames()));
+                        absl::FormatDuration(env_->step_timeout), TaskNames()));
   }
   for (uint32_t i = 0; i < task_count_; ++i) {
     StepTask& task = tasks_[i];
     if (!task.has_parent_command) continue;
-    parent_command_ = std::move(task.extra().parent_command);
+    parent_command_ =
+        std::make_unique<Command>(*std::move(task.extra().parent_command));
     return MakeError(
         ErrorKind::kParentCommand, absl::StatusCode::kFailedPrecondition,
         absl::StrFormat("node '%s' returned a command for the parent graph in "
@@ -589,8 +636,7 @@ absl::Status Run::Merge() {
 
 absl::Status Run::MergeTask(StepTask& task) {
   // If the barrier is refused, what the tasks did is still to be stored.
-  const bool keeps =
-      line_ != nullptr && env_->options.durability == Durability::kExit;
+  const bool keeps = line_ != nullptr && env_->durability == Durability::kExit;
   for (Write& write : task.writes) {
     absl::Status applied;
     try {
@@ -643,7 +689,7 @@ absl::Status Run::WriteRefused(const Write& write,
 void Run::End(absl::Status status) {
   status_ = std::move(status);
   if (line_ == nullptr) return FinishEnd();
-  if (env_->options.durability == Durability::kExit) StoreExit();
+  if (env_->durability == Durability::kExit) StoreExit();
   if (parent_ != nullptr) return FinishEnd();
   if (env_->session->WhenStored([self = Ref<Run>::Share(this)] {
         self->executor().Post([self] { self->FinishEnd(); });
@@ -714,7 +760,7 @@ uint32_t Run::ClaimTasks(uint32_t* first) {
 // tasks again after it has given its place back.
 bool Run::TakePlace() {
   int begun = begun_.load(std::memory_order_seq_cst);
-  while (begun < env_->options.max_concurrency) {
+  while (begun < env_->max_concurrency) {
     if (begun_.compare_exchange_weak(begun, begun + 1,
                                      std::memory_order_acq_rel,
                                      std::memory_order_relaxed)) {

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -74,26 +73,51 @@ class Answers {
 // What a run shares with the runs of the graphs inside it. All fixed before the
 // run begins.
 struct RunEnv {
-  Executor* executor = nullptr;
+  // With the session of a saved run.
+  RunEnv(RunOptions&& options, Executor* runs_on);
+
+  Executor* const executor;
   RunLog* log = nullptr;  // Null: nobody can ever watch.
-  RunOptions options;
+
+  // RunOptions. Many runs wait at once: what few of them are given is apart.
+  const StreamModes modes;
+  const bool subgraphs;
+  const OnFailure on_failure;
+  const Durability durability;
+  const int max_concurrency;
+  const int64_t recursion_limit;
+  const absl::Duration step_timeout;
+  const std::stop_token stop;
+  RunControl* const control;
+  Store* const store;
+  const Value context;
+  const std::string run_id;
+  const std::string thread_id;
+  struct Rare {
+    std::optional<CheckpointRef> from;
+    std::vector<std::string> interrupt_before;
+    std::vector<std::string> interrupt_after;
+    std::map<std::string, std::string> metadata;
+  };
+  const Rare& rare() const;
+
   // Null if nobody can ever see messages.
   std::unique_ptr<SentMessages> sent_messages{};
   // Null: the run is not saved.
   std::unique_ptr<ThreadSession> session{};
-  std::unique_ptr<Answers> answers{};  // Of a run that is resumed with some.
+  std::unique_ptr<Answers> answers{};  // Of a saved run.
 
   // Gives readers of the log the options' modes.
   void Watch(RunLog* by) {
     log = by;
-    if ((options.modes & kMessages) != 0) {
+    if ((modes & kMessages) != 0) {
       sent_messages = std::make_unique<SentMessages>();
     }
   }
-};
 
-// Makes what the options ask for: the session of a saved run.
-std::shared_ptr<RunEnv> MakeRunEnv(RunOptions&& options, Executor* executor);
+ private:
+  const std::unique_ptr<const Rare> rare_;  // Null: none of these.
+};
 
 // Run: one execution of a compiled graph: a state machine that workers carry on
 // and that holds none of them while its tasks wait. The essay is in
@@ -144,7 +168,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   }
   const std::vector<Interrupt>& interrupts() const { return interrupts_; }
   // Of a run whose status is a ParentCommand.
-  std::optional<Command> TakeParentCommand() {
+  std::unique_ptr<Command> TakeParentCommand() {
     return std::move(parent_command_);
   }
 
@@ -160,7 +184,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   Executor& executor() const { return *env_->executor; }
   StepTask* parent() const { return parent_; }
   int64_t step() const { return step_; }
-  int64_t limit() const { return env_->options.recursion_limit; }
+  int64_t limit() const { return env_->recursion_limit; }
   // The last superstep that is within the recursion limit.
   int64_t last_step() const { return last_step_; }
   bool saved() const { return line_ != nullptr; }
@@ -201,13 +225,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
                                      absl::Span<const uint32_t> gotos,
                                      absl::Span<const PendingSend> sends) const;
   bool stores_writes() const {
-    return line_ != nullptr && env_->options.durability != Durability::kExit;
+    return line_ != nullptr && env_->durability != Durability::kExit;
   }
 
   // Whether anyone wants events of these modes from this run. One load.
   bool Wants(uint32_t modes) const {
     return env_->log != nullptr && (env_->log->interest() & modes) != 0 &&
-           (parent_ == nullptr || env_->options.subgraphs);
+           (parent_ == nullptr || env_->subgraphs);
   }
   // Publishes `payload` in `mode` and, if `in_debug`, in kDebug as well.
   // `names` holds those in the payload that are not the graph's.
@@ -352,7 +376,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   uint32_t Claim(uint32_t* first);
   uint32_t ClaimTasks(uint32_t* first);
   bool TakePlace();
-  bool bounded() const { return env_->options.max_concurrency > 0; }
+  bool bounded() const { return env_->max_concurrency > 0; }
   void TaskEnded();
   bool Advance();
   bool Barrier();
@@ -376,7 +400,11 @@ class Run final : public RefCounted<Run>, private StoreListener {
   RunListener* const listener_;
   StepTask* const parent_;
   std::stop_source stop_{std::nostopstate};
-  std::optional<std::stop_callback<std::function<void()>>> stop_link_;
+  struct RequestStop {
+    void operator()() const { run->stop_.request_stop(); }
+    Run* run;
+  };
+  std::unique_ptr<std::stop_callback<RequestStop>> stop_link_;
   const int call_;
   // For events; null at the root, and where nobody can watch.
   const std::shared_ptr<const std::vector<NamespaceLevel>> ns_;
@@ -409,7 +437,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   bool wrote_shown_ = false;   // In this superstep.
   bool wrote_output_ = false;  // In any superstep.
   absl::Status status_;
-  std::optional<Command> parent_command_;
+  std::unique_ptr<Command> parent_command_;
   absl::Notification done_;
 
   // Tasks of the superstep that no worker has claimed. StartStep() stores it

@@ -401,8 +401,7 @@ void Service::Launch(const RunPtr& run) {
   {
     absl::MutexLock lock(&mutex);
     if (run->stored) options.metadata = run->info.metadata;
-    const std::shared_ptr<RunEnv> env =
-        MakeRunEnv(std::move(options), executor);
+    const auto env = std::make_shared<RunEnv>(std::move(options), executor);
     env->Watch(&run->log);
     made = run->run = run->Make(env);
     if (timeout < absl::InfiniteDuration()) WatchTimeout(run, timeout);

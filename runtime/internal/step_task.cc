@@ -215,7 +215,6 @@ void StepTask::Plan(Run* of_run, const CompiledNode* of_node,
   handling_ = false;
   emitted_unnamed_.store(false, std::memory_order_relaxed);
   read_error_ = absl::OkStatus();
-  cache_key_.clear();
   mark_.store(kRunning, std::memory_order_relaxed);
 }
 
@@ -242,10 +241,8 @@ bool StepTask::Execute() {
 }
 
 bool StepTask::Resume() {
-  if (extra_->completed.has_value()) {
-    NodeResult result = *std::move(extra_->completed);
-    extra_->completed.reset();
-    return Settle(result);
+  if (const std::unique_ptr<NodeResult> result = std::move(completed_)) {
+    return Settle(*result);
   }
   if (extra_->retry->stopped()) {
     --extra_->attempt;  // The one that did not begin.
@@ -258,7 +255,7 @@ bool StepTask::Resume() {
 bool StepTask::Attempt() {
   if (extra_ != nullptr) extra_->asked = 0;
   if (node->policies != nullptr && node->policies->cache.has_value() &&
-      run->cache() != nullptr && cache_key_.empty()) {
+      run->cache() != nullptr && extra().cache_key.empty()) {
     const absl::StatusOr<bool> taken = TakeFromCache();
     if (!taken.ok()) return Fail(taken.status());
     if (*taken) return true;
@@ -278,11 +275,10 @@ bool StepTask::Start() {
     return Settle(result);
   }
   mark_.store(kRunning, std::memory_order_relaxed);
-  Extra& mine = extra();
   try {
     body.async(context, Completion(this));
   } catch (...) {
-    mine.thrown = CurrentException();
+    thrown_ = CurrentException();
   }
   if (mark_.exchange(kWaits, std::memory_order_acq_rel) != kCompleted) {
     return false;
@@ -320,7 +316,7 @@ void StepTask::RunEnded(Run& child) noexcept { Complete(ResultOf(child)); }
 
 NodeResult StepTask::ResultOf(Run& child) {
   // The kind alone may be that of a status which a node passed on.
-  if (std::optional<Command> command = child.TakeParentCommand()) {
+  if (const std::unique_ptr<Command> command = child.TakeParentCommand()) {
     // One level only: here the command is this node's own.
     command->graph = Command::Graph::kThis;
     return NodeResult(*std::move(command));
@@ -341,11 +337,25 @@ NodeResult StepTask::ResultOf(Run& child) {
 }
 
 void StepTask::Complete(NodeResult result) noexcept {
-  extra_->completed = std::move(result);
+  completed_ = std::make_unique<NodeResult>(std::move(result));
   // After the exchange the task belongs to whoever came second.
   Run* const my_run = run;
   if (mark_.exchange(kCompleted, std::memory_order_acq_rel) == kWaits) {
     my_run->PostResume(this);
+  }
+}
+
+void StepTask::ResumeBody(std::coroutine_handle<> body) {
+  // Else whoever runs the body has not seen yet that it waits, or does not.
+  uint8_t waits = kWaits;
+  if (!mark_.compare_exchange_strong(waits, kRunning,
+                                     std::memory_order_acq_rel)) {
+    return body.resume();
+  }
+  const Ref<Run> my_run = Ref<Run>::Share(run);
+  body.resume();
+  if (mark_.exchange(kWaits, std::memory_order_acq_rel) == kCompleted) {
+    my_run->ResumeTask(this);
   }
 }
 
@@ -358,16 +368,15 @@ bool StepTask::Settle(NodeResult& result) {
     return false;
   }
   absl::Status outcome = result.status();
-  if (extra_ != nullptr) {
-    if (!extra_->thrown.ok()) outcome = std::exchange(extra_->thrown, {});
-    // A called function leaves it to its caller.
-    if (extra_->called_command.has_value() && call == nullptr) {
-      if (ErrorKindOf(outcome) == ErrorKind::kParentCommand) {
-        result = NodeResult(*std::move(extra_->called_command));
-        outcome = absl::OkStatus();
-      }
-      extra_->called_command.reset();
+  if (!thrown_.ok()) outcome = std::exchange(thrown_, {});
+  // A called function leaves it to its caller.
+  if (extra_ != nullptr && extra_->called_command.has_value() &&
+      call == nullptr) {
+    if (ErrorKindOf(outcome) == ErrorKind::kParentCommand) {
+      result = NodeResult(*std::move(extra_->called_command));
+      outcome = absl::OkStatus();
     }
+    extra_->called_command.reset();
   }
   if (clock_ != nullptr) outcome = EndClock(std::move(outcome));
   if (extra_ != nullptr) {
@@ -942,7 +951,6 @@ bool StepTask::Retry(absl::Status& failure) {
     mine.calls = 0;
     mine.called_in_attempt = 0;
     mine.asked = 0;
-    mine.completed.reset();
     mine.child = Ref<Run>();
     Ref<TimedWait> wait = Ref<TimedWait>::Adopt(new TimedWait(
         run->executor(), [self = Ref<Run>::Share(run), task = this] {
@@ -957,7 +965,8 @@ bool StepTask::Retry(absl::Status& failure) {
 
 // The task has succeeded: what it did becomes visible.
 void StepTask::Commit(bool cached) {
-  if (!cached && !cache_key_.empty() && !handling_ && !has_parent_command) {
+  if (!cached && extra_ != nullptr && !extra_->cache_key.empty() &&
+      !handling_ && !has_parent_command) {
     PutInCache();
   }
   ended = true;
@@ -1181,7 +1190,7 @@ void StepTask::AwaitRoom(std::coroutine_handle<> body) {
                     if (clock_ != nullptr) {
                       clock_->EndWait(run->executor().Now());
                     }
-                    body.resume();
+                    ResumeBody(body);
                   });
 }
 
@@ -1322,9 +1331,9 @@ absl::StatusOr<bool> StepTask::TakeFromCache() {
                               std::string(key.status().message())));
     return false;
   }
-  cache_key_ = *std::move(key);
+  const std::string& stored_as = extra().cache_key = *std::move(key);
   std::optional<CachedResult> hit =
-      run->cache()->rep()->Get(cache_key_, run->executor().Now());
+      run->cache()->rep()->Get(stored_as, run->executor().Now());
   if (!hit.has_value()) return false;
   const size_t nodes = run->graph().nodes.size();
   for (const std::string& name : hit->gotos) {
@@ -1358,7 +1367,7 @@ void StepTask::PutInCache() {
   for (const PendingSend& send : sends) {
     result.sends.push_back({nodes[send.node].name, send.arg, send.timeout});
   }
-  run->cache()->rep()->Put(cache_key_, node->name, std::move(result),
+  run->cache()->rep()->Put(extra_->cache_key, node->name, std::move(result),
                            ttl == absl::InfiniteDuration()
                                ? absl::InfiniteFuture()
                                : run->executor().Now() + ttl);

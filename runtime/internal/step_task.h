@@ -151,8 +151,6 @@ struct StepTask final : CompletionSink, RunListener {
     size_t body_asked = 0;
     int body_graphs = 0;
     int body_functions = 0;
-    std::optional<NodeResult> completed;  // From Complete() to Settle().
-    absl::Status thrown;                  // By a body that waits.
     int attempt = 1;
     absl::Time first_attempt;
     // Links the attempt's stop source to the run's.
@@ -166,7 +164,8 @@ struct StepTask final : CompletionSink, RunListener {
     // What the body was told to pause for.
     bool told_to_pause = false;
     std::vector<Interrupt> asks;
-    std::string error;  // Of a task that has failed, for the store.
+    std::string error;      // Of a task that has failed, for the store.
+    std::string cache_key;  // Empty: not cached.
     // The functions that the body has called, those of earlier attempts too,
     // and how many this attempt has.
     std::vector<std::shared_ptr<CalledFunction>> called;
@@ -195,6 +194,9 @@ struct StepTask final : CompletionSink, RunListener {
   // Goes on with a task that completed after Execute() had returned, or whose
   // next attempt is due. As Execute().
   bool Resume();
+  // In a job: goes on with a body that waits, and with the run if that was the
+  // body's end.
+  void ResumeBody(std::coroutine_handle<> body);
 
   void Complete(NodeResult result) noexcept override;
   void RunEnded(Run& child) noexcept override;
@@ -348,20 +350,23 @@ struct StepTask final : CompletionSink, RunListener {
   friend struct RouterView;
 
   std::unique_ptr<Extra> extra_;
+  // From Complete() to Settle().
+  std::unique_ptr<NodeResult> completed_;
+  absl::Status thrown_;  // By a body that waits.
   // Of an attempt that has a timeout; else null. Not in Extra, which the body
   // may make while other threads emit for it: this stays while the body runs.
   std::shared_ptr<AttemptClock> clock_;
   std::unique_ptr<RouterView> view_;
   absl::Status read_error_;  // A handle of another graph, a view that fails.
-  std::string cache_key_;    // Empty: not cached.
   bool handling_ = false;    // The error handler's turn.
   // The body has emitted pieces of a message without an id. Relaxed: it is read
   // after the body has ended.
   std::atomic<bool> emitted_unnamed_{false};
 
-  // The hand-shake of a body that waits: Execute() and Complete() each exchange
-  // their mark in, and whoever comes second goes on with the task. acq_rel: the
-  // second sees all that the first did.
+  // The hand-shake of a body that waits: whoever runs it, Execute() or
+  // ResumeBody(), and Complete() each exchange their mark in, and whoever comes
+  // second goes on with the task. acq_rel: the second sees all that the first
+  // did.
   enum Mark : uint8_t { kRunning, kWaits, kCompleted };
   std::atomic<uint8_t> mark_{kRunning};
 };

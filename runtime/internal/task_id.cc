@@ -85,7 +85,7 @@ void AddRunAndNamespace(const Run& run, IdText& text) {
     return;
   }
   // The ids of the tasks around a graph inside say which run it is of.
-  if (run.parent() == nullptr) text.Add(run.env().options.run_id);
+  if (run.parent() == nullptr) text.Add(run.env().run_id);
   for (const NamespaceLevel& level : run.Namespace()) {
     text.Add(level.node).Add(level.task_id);
     text.Add(static_cast<uint64_t>(level.call));

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -33,7 +32,7 @@ class TimedWait final : public RefCounted<TimedWait> {
   void Arm(absl::Duration delay, const std::stop_token& stop) {
     timer_ = executor_.PostAfter(
         delay, [self = Ref<TimedWait>::Share(this)] { self->Fire(kTimer); });
-    if (stop.stop_possible()) link_.emplace(stop, [this] { Fire(kAsked); });
+    if (stop.stop_possible()) link_.emplace(stop, Asked{this});
     uint8_t arming = kArming;
     if (!state_.compare_exchange_strong(arming, kWaits,
                                         std::memory_order_acq_rel)) {
@@ -55,16 +54,22 @@ class TimedWait final : public RefCounted<TimedWait> {
     if (fired_.exchange(true, std::memory_order_relaxed)) return;
     stopped_ = cause == kAsked;
     if (state_.exchange(kFired, std::memory_order_acq_rel) == kArming) return;
-    if (cause != kTimer) executor_.Cancel(timer_);
+    if (cause == kTimer) return std::exchange(job_, nullptr)();
+    executor_.Cancel(timer_);
     executor_.Post(std::move(job_));
   }
+
+  struct Asked {
+    void operator()() const { wait->Fire(kAsked); }
+    TimedWait* wait;
+  };
 
   enum State : uint8_t { kArming, kWaits, kFired };
 
   Executor& executor_;
   Executor::Job job_;
   Executor::TimerId timer_ = 0;
-  std::optional<std::stop_callback<std::function<void()>>> link_;
+  std::optional<std::stop_callback<Asked>> link_;
   bool stopped_ = false;
   // Elects the first to fire. Relaxed: it publishes nothing.
   std::atomic<bool> fired_{false};

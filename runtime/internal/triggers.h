@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/types/span.h"
 
 #include "weir/channels/barrier.h"
 #include "weir/runtime/internal/compiled_graph.h"
@@ -27,18 +31,14 @@ class Triggers {
   explicit Triggers(const CompiledGraph& graph)
       : graph_(graph),
         marks_(graph.nodes.size(), kIdle),
-        place_of_join_(graph.joins.size()) {
-    joins_.reserve(graph.joins.size());
-    for (const CompiledJoin& join : graph.joins) {
-      joins_.emplace_back(join.sources);
-    }
+        joins_(graph.joins.empty() ? nullptr : std::make_unique<Joins>(graph)) {
   }
 
   // `node` ran because it was triggered: its complete joins begin anew. One
   // that is not complete keeps what it has.
   void Consume(const CompiledNode& node) {
     for (uint32_t join : node.led_by_joins) {
-      if (joins_[join].complete()) Reset(join);
+      if (joins_->seen[join].complete()) Reset(join);
     }
   }
 
@@ -56,7 +56,7 @@ class Triggers {
 
   // One source of a join has run.
   void Arrive(JoinSource at) {
-    if (Add(at) && joins_[at.join].complete()) {
+    if (Add(at) && joins_->seen[at.join].complete()) {
       Fire(graph_.joins[at.join].target);
     }
   }
@@ -70,11 +70,13 @@ class Triggers {
   bool any_due() const { return !due_.empty(); }
 
   // What a checkpoint saves, and brings back.
-  const std::vector<uint32_t>& due() const { return due_; }
-  const std::vector<uint32_t>& waiting() const { return waiting_; }
-  const BarrierSeen& join(uint32_t i) const { return joins_[i]; }
+  absl::Span<const uint32_t> due() const { return due_; }
+  absl::Span<const uint32_t> waiting() const { return waiting_; }
+  const BarrierSeen& join(uint32_t i) const { return joins_->seen[i]; }
   // The joins of which some source has run, in no order.
-  const std::vector<uint32_t>& begun_joins() const { return begun_joins_; }
+  absl::Span<const uint32_t> begun_joins() const {
+    return joins_ == nullptr ? absl::Span<const uint32_t>() : joins_->begun;
+  }
   void RestoreDue(uint32_t node) {
     if (marks_[node] != kIdle) return;
     marks_[node] = kDue;
@@ -83,7 +85,7 @@ class Triggers {
   void RestoreSeen(JoinSource at) { Add(at); }
 
   // The nodes of the next superstep, in merge order. Valid until Taken().
-  const std::vector<uint32_t>& Take() {
+  absl::Span<const uint32_t> Take() {
     if (!std::is_sorted(due_.begin(), due_.end())) {
       std::sort(due_.begin(), due_.end());
     }
@@ -91,34 +93,46 @@ class Triggers {
   }
   void Taken() {
     for (uint32_t node : due_) marks_[node] = kIdle;
-    due_.clear();
+    due_.resize(0);  // Keeps its memory, which clear() would not.
   }
 
  private:
   enum Mark : uint8_t { kIdle, kWaiting, kDue };
 
   bool Add(JoinSource at) {
-    if (!joins_[at.join].any()) {
-      place_of_join_[at.join] = static_cast<uint32_t>(begun_joins_.size());
-      begun_joins_.push_back(at.join);
+    if (!joins_->seen[at.join].any()) {
+      joins_->place[at.join] = static_cast<uint32_t>(joins_->begun.size());
+      joins_->begun.push_back(at.join);
     }
-    return joins_[at.join].Add(at.source);
+    return joins_->seen[at.join].Add(at.source);
   }
   void Reset(uint32_t join) {
-    const uint32_t place = place_of_join_[join];
-    begun_joins_[place] = begun_joins_.back();
-    place_of_join_[begun_joins_[place]] = place;
-    begun_joins_.pop_back();
-    joins_[join].Reset();
+    const uint32_t place = joins_->place[join];
+    joins_->begun[place] = joins_->begun.back();
+    joins_->place[joins_->begun[place]] = place;
+    joins_->begun.pop_back();
+    joins_->seen[join].Reset();
   }
 
+  struct Joins {
+    explicit Joins(const CompiledGraph& graph) : place(graph.joins.size()) {
+      seen.reserve(graph.joins.size());
+      for (const CompiledJoin& join : graph.joins) {
+        seen.emplace_back(join.sources);
+      }
+    }
+    std::vector<BarrierSeen> seen;
+    std::vector<uint32_t> begun;
+    std::vector<uint32_t> place;  // In `begun`, where it is begun.
+  };
+
   const CompiledGraph& graph_;
-  std::vector<Mark> marks_;        // Of each node.
-  std::vector<uint32_t> due_;      // Nodes that run next.
-  std::vector<uint32_t> waiting_;  // Deferred nodes that wait for the finish.
-  std::vector<BarrierSeen> joins_;
-  std::vector<uint32_t> begun_joins_;
-  std::vector<uint32_t> place_of_join_;  // In begun_joins_, where it is begun.
+  // No larger than vectors, and small graphs need no memory beyond them.
+  absl::InlinedVector<Mark, 16> marks_;   // Of each node.
+  absl::InlinedVector<uint32_t, 4> due_;  // Nodes that run next.
+  // Deferred nodes that wait for the finish.
+  absl::InlinedVector<uint32_t, 4> waiting_;
+  std::unique_ptr<Joins> joins_;  // Null: the graph has none.
 };
 
 }  // namespace internal

@@ -3,11 +3,13 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,9 +26,11 @@
 
 #include "weir/channels/last_value.h"
 #include "weir/channels/reducer.h"
+#include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/graph.h"
+#include "weir/runtime/run.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/task.h"
 
@@ -35,6 +39,8 @@ namespace weir {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class AsyncNodesTest : public testing::Test {
  protected:
@@ -281,6 +287,153 @@ TEST_F(CoroutineTest, TenThousandWaitAtOnce) {
       10'000);
   EXPECT_EQ(most, 10'000);
   EXPECT_EQ(Elapsed(), absl::Seconds(1));
+}
+
+// Callers that do not wait.
+
+class DetachedRunTest : public AsyncNodesTest {
+ protected:
+  // Starts a run, whose end is noted in ends_.
+  void Start(const Graph& graph, Input input, RunOptions options = {}) {
+    options.executor = &executor_;
+    graph.Invoke(std::move(input), std::move(options),
+                 [this](absl::StatusOr<RunResult> result) {
+                   ends_.push_back(std::move(result));
+                 });
+  }
+  void RunFor(absl::Duration time) {
+    absl::Notification over;
+    executor_.PostAfter(time, [&over] { over.Notify(); });
+    EXPECT_TRUE(executor_.RunUntil(over));
+  }
+
+  std::vector<absl::StatusOr<RunResult>> ends_;
+};
+
+TEST_F(DetachedRunTest, EndsOnTheExecutor) {
+  AddEntry("a", [this](NodeContext& node) -> Task<NodeResult> {
+    const absl::Status slept = co_await node.Sleep(absl::Seconds(1));
+    if (!slept.ok()) co_return slept;
+    co_return Update(notes_, "rested");
+  });
+  std::optional<Graph> graph = MustCompile(builder_);
+  for (int i = 0; i < 1'000; ++i) Start(*graph, Update());
+  graph.reset();  // The runs keep it.
+  EXPECT_THAT(ends_, IsEmpty());
+  RunFor(absl::Milliseconds(999));
+  EXPECT_THAT(ends_, IsEmpty());
+  RunFor(absl::Milliseconds(2));
+  EXPECT_EQ(ends_.size(), 1'000U);
+  for (const absl::StatusOr<RunResult>& end : ends_) {
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_THAT(end->Get(notes_), ElementsAre("rested"));
+  }
+}
+
+TEST_F(DetachedRunTest, FailureIsTold) {
+  AddEntry("a", [](NodeContext&) { return absl::DataLossError("no milk"); });
+  const Graph graph = MustCompile(builder_);
+  Start(graph, Update());
+  Start(graph, Update(), {.recursion_limit = 0});
+  RunFor(absl::ZeroDuration());
+  ASSERT_THAT(ends_, SizeIs(2));
+  std::sort(ends_.begin(), ends_.end(), [](const auto& a, const auto& b) {
+    return a.status().code() > b.status().code();
+  });
+  EXPECT_THAT(ends_[0].status(),
+              IsError(ErrorKind::kNodeError, absl::StatusCode::kDataLoss,
+                      {"'a'", "no milk"}));
+  EXPECT_THAT(ends_[1].status(),
+              IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
+                      {"recursion_limit"}));
+}
+
+TEST_F(DetachedRunTest, NeedsAnExecutor) {
+  AddEntry("a", [](NodeContext&) {});
+  absl::Status told;
+  MustCompile(builder_).Invoke(
+      Update(), {},
+      [&told](const absl::StatusOr<RunResult>& end) { told = end.status(); });
+  EXPECT_THAT(told,
+              IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
+                      {"RunOptions::executor"}));
+}
+
+TEST_F(DetachedRunTest, StopsWhenAskedTo) {
+  AddEntry("a", [](NodeContext& node) -> Task<NodeResult> {
+    co_return co_await node.Sleep(absl::Hours(1));
+  });
+  std::stop_source stop;
+  Start(MustCompile(builder_), Update(), {.stop = stop.get_token()});
+  RunFor(absl::Seconds(1));
+  EXPECT_THAT(ends_, IsEmpty());
+  stop.request_stop();
+  RunFor(absl::ZeroDuration());
+  ASSERT_THAT(ends_, SizeIs(1));
+  EXPECT_EQ(ends_[0].status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(DetachedRunTest, AsksAndIsResumed) {
+  AddEntry("a", [this](NodeContext& node) -> NodeResult {
+    absl::StatusOr<std::string> answer = node.Interrupt<std::string>("milk?");
+    if (!answer.ok()) return answer.status();
+    return Update(notes_, *answer);
+  });
+  const Graph graph = MustCompile(builder_);
+  MemoryCheckpointer memory;
+  const RunOptions saved = {.thread_id = "t", .checkpointer = &memory};
+  Start(graph, Update(), saved);
+  RunFor(absl::ZeroDuration());
+  ASSERT_THAT(ends_, SizeIs(1));
+  ASSERT_TRUE(ends_[0].ok()) << ends_[0].status();
+  EXPECT_EQ(ends_[0]->end, RunEnd::kInterrupted);
+  Start(graph, Input::Resume(Value("yes")), saved);
+  RunFor(absl::ZeroDuration());
+  ASSERT_THAT(ends_, SizeIs(2));
+  ASSERT_TRUE(ends_[1].ok()) << ends_[1].status();
+  EXPECT_THAT(ends_[1]->Get(notes_), ElementsAre("yes"));
+}
+
+TEST_F(DetachedRunTest, EndMayStartTheNext) {
+  AddEntry("a", [this](NodeContext&) { return Update(notes_, "a"); });
+  const Graph graph = MustCompile(builder_);
+  int ended = 0;
+  std::function<void(absl::StatusOr<RunResult>)> next =
+      [&](const absl::StatusOr<RunResult>& end) {
+        EXPECT_TRUE(end.ok()) << end.status();
+        if (++ended == 10'000) return;
+        graph.Invoke(Update(), {.executor = &executor_}, next);
+      };
+  next(RunResult());
+  RunFor(absl::ZeroDuration());
+  EXPECT_EQ(ended, 10'000);
+}
+
+// Many at once, on real workers: their ends, and those of coroutines that are
+// resumed there, come in any order.
+TEST_F(DetachedRunTest, ManyOnWorkers) {
+  AddEntry("a", [this](NodeContext& node) -> Task<NodeResult> {
+    for (int nap = 0; nap < 3; ++nap) {
+      const absl::Status slept = co_await node.Sleep(absl::Microseconds(1));
+      if (!slept.ok()) co_return slept;
+    }
+    co_return Update(notes_, "rested");
+  });
+  const Graph graph = MustCompile(builder_);
+  TbbExecutor workers;
+  constexpr int kRuns = 2'000;
+  std::atomic<int> left{kRuns};
+  std::atomic<int> rested{0};
+  absl::Notification done;
+  for (int i = 0; i < kRuns; ++i) {
+    graph.Invoke(Update(), {.executor = &workers},
+                 [&](const absl::StatusOr<RunResult>& end) {
+                   if (end.ok() && end->Get(notes_).size() == 1) ++rested;
+                   if (--left == 0) done.Notify();
+                 });
+  }
+  EXPECT_TRUE(workers.RunUntil(done));
+  EXPECT_EQ(rested, kRuns);
 }
 
 // Callbacks.
