@@ -58,7 +58,7 @@ void ChannelSet::EndStep() {
       NoteChange(i);
     }
   }
-  transient_.resize(0);  // Keeps its memory, which clear() would not.
+  transient_.clear();
   EndWrites();
 }
 
@@ -68,7 +68,7 @@ void ChannelSet::EndWrites() {
     states_[i].overwritten = false;
     if (schema_[i].kind->clears_when_quiet()) transient_.push_back(i);
   }
-  written_.resize(0);
+  written_.clear();
 }
 
 void ChannelSet::Finish() {

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 
@@ -78,12 +77,10 @@ class WEIR_EXPORT ChannelSet {
   }
 
   absl::Span<const ChannelInfo> schema_;
-  // Small graphs need no memory beyond these.
-  absl::InlinedVector<ChannelState, 2> states_;
-  // Channels with writes in this superstep.
-  absl::InlinedVector<uint32_t, 4> written_;
+  std::vector<ChannelState> states_;
+  std::vector<uint32_t> written_;  // Channels with writes in this superstep.
   // Channels that a quiet superstep clears and that may hold something.
-  absl::InlinedVector<uint32_t, 4> transient_;
+  std::vector<uint32_t> transient_;
   std::vector<uint32_t> after_finish_;  // Channels that react to the finish.
   struct Changes {
     std::vector<uint32_t> channels;

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,19 +73,28 @@ class WaitingGraph {
     builder.AddEdge(kStart, "wait");
     return builder.Compile();
   }
-  // Before the runs of an iteration.
-  void Reset() {
+  // Before the runs of an iteration. It takes a while to add up what is
+  // allocated, which is no part of a run.
+  void Reset(benchmark::State& state) {
+    state.PauseTiming();
     waiting_ = 0;
+    all_wait_ = std::make_unique<absl::Notification>();
     before_ = AllocatedBytes();
+    state.ResumeTiming();
   }
-  double bytes_per_run() const { return bytes_ / static_cast<double>(runs_); }
+  // Once they are started: measures while they all wait.
+  void Measure(benchmark::State& state) {
+    all_wait_->WaitForNotification();
+    state.counters["bytes_per_run"] =
+        (AllocatedBytes() - before_) / static_cast<double>(runs_);
+  }
 
   Channel<int> count;
 
  private:
   Task<NodeResult> Wait(NodeContext& node) {
     if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == runs_) {
-      bytes_ = AllocatedBytes() - before_;
+      all_wait_->Notify();
     }
     const absl::Status slept = co_await node.Sleep(kWait);
     if (!slept.ok()) co_return slept;
@@ -94,8 +104,8 @@ class WaitingGraph {
 
   const size_t runs_;
   std::atomic<size_t> waiting_{0};
+  std::unique_ptr<absl::Notification> all_wait_;
   double before_ = 0;
-  double bytes_ = 0;
 };
 
 // Counts runs that have ended, and whether their result is right.
@@ -125,7 +135,7 @@ void BM_Graph_WaitingRuns(benchmark::State& state) {
   if (!Succeeded(state, graph)) return;
   for (auto _ : state) {
     TbbExecutor executor;
-    waiting.Reset();
+    waiting.Reset(state);
     Ends ends(runs);
     for (size_t i = 0; i < runs; ++i) {
       graph->Invoke(Update(), {.executor = &executor},
@@ -133,9 +143,9 @@ void BM_Graph_WaitingRuns(benchmark::State& state) {
                       ends.Add(result.ok() && result->Get(waiting.count) == 1);
                     });
     }
+    waiting.Measure(state);
     if (!Equal(state, ends.Good(), state.range(0))) return;
   }
-  state.counters["bytes_per_run"] = waiting.bytes_per_run();
 }
 BENCHMARK(BM_Graph_WaitingRuns)->Apply(Runs);
 
@@ -147,7 +157,7 @@ void BM_Runtime_WaitingRuns(benchmark::State& state) {
   for (auto _ : state) {
     Runtime runtime;
     if (!runtime.Register("graph", *graph).ok()) return;
-    waiting.Reset();
+    waiting.Reset(state);
     Ends ends(runs);
     const auto on_end = [&waiting, &ends](const RunInfo& /*run*/,
                                           const RunOutcome& end) {
@@ -158,9 +168,9 @@ void BM_Runtime_WaitingRuns(benchmark::State& state) {
           runtime.StartRun("", "graph", Update(), {.on_end = on_end});
       if (!Succeeded(state, run)) return;
     }
+    waiting.Measure(state);
     if (!Equal(state, ends.Good(), state.range(0))) return;
   }
-  state.counters["bytes_per_run"] = waiting.bytes_per_run();
 }
 BENCHMARK(BM_Runtime_WaitingRuns)->Apply(Runs);
 

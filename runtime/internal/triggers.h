@@ -127,11 +127,11 @@ class Triggers {
   };
 
   const CompiledGraph& graph_;
-  // No larger than vectors, and small graphs need no memory beyond them.
-  absl::InlinedVector<Mark, 16> marks_;   // Of each node.
-  absl::InlinedVector<uint32_t, 4> due_;  // Nodes that run next.
-  // Deferred nodes that wait for the finish.
-  absl::InlinedVector<uint32_t, 4> waiting_;
+  // Of each node. No larger than a vector, and small graphs need no memory
+  // beyond it.
+  absl::InlinedVector<Mark, 16> marks_;
+  std::vector<uint32_t> due_;      // Nodes that run next.
+  std::vector<uint32_t> waiting_;  // Deferred nodes that wait for the finish.
   std::unique_ptr<Joins> joins_;  // Null: the graph has none.
 };
 
