@@ -32,7 +32,7 @@ class WEIR_EXPORT Executor {
   // Runs `job` soon, on some worker; never inside Post() itself.
   virtual void Post(Job job) = 0;
 
-  // Runs `job` once `delay` has passed.
+  // Runs `job` once `delay` has passed; where, and how soon then, as Post().
   virtual TimerId PostAfter(absl::Duration delay, Job job) = 0;
 
   // The same for a job that is short and must not wait for a worker to be free,

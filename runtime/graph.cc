@@ -3,10 +3,14 @@
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
+
 #include "weir/runtime/internal/caller_executor.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/own_run.h"
+#include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/step_task.h"
 #include "weir/runtime/run_stream.h"
 
 namespace weir {
@@ -31,12 +35,13 @@ class DetachedRun final : public internal::RunListener {
     Done done;
   };
 
-  explicit DetachedRun(Parts& of)
-      : env_(std::move(of.options), of.options.executor),
-        done_(std::move(of.done)) {}
+  DetachedRun(RunOptions options, Executor* executor, Done done)
+      : env_(std::move(options), executor), done_(std::move(done)) {}
 
-  static void Begin(Parts& of) {
-    const auto self = std::make_shared<DetachedRun>(of);
+  static void Begin(Parts&& of) {
+    Executor* const executor = of.options.executor;
+    const auto self = std::make_shared<DetachedRun>(
+        std::move(of.options), executor, std::move(of.done));
     // One piece of memory with it.
     std::shared_ptr<internal::RunEnv> env(self, &self->env_);
     const auto run = internal::Ref<internal::Run>::Adopt(new internal::Run(
@@ -97,9 +102,11 @@ void Graph::Invoke(
         "Invoke() that does not wait needs RunOptions::executor: nothing else "
         "would run the graph"));
   }
-  executor->Post([of = std::make_unique<DetachedRun::Parts>(DetachedRun::Parts{
-                      compiled_, std::move(input), std::move(options),
-                      std::move(done)})] { DetachedRun::Begin(*of); });
+  executor->Post(
+      [of = std::make_unique<DetachedRun::Parts>(DetachedRun::Parts{
+           compiled_, std::move(input), std::move(options), std::move(done)})] {
+        DetachedRun::Begin(std::move(*of));
+      });
 }
 
 RunStream Graph::Stream(Input input, RunOptions options) const {

@@ -86,10 +86,12 @@ class WEIR_EXPORT Graph {
   [[nodiscard]] absl::StatusOr<RunResult> Invoke(Input input,
                                                  RunOptions options = {}) const;
 
-  // The same without waiting: `done` is called once, on a worker of
-  // RunOptions::executor, which has to be given and must outlive the run. A
-  // run's nodes may wait for as long as they like: it holds no thread.
-  // InvalidArgument, before this returns: there is no executor.
+  // The same without waiting: `done`, which must not throw, is called once, on
+  // a worker of RunOptions::executor. That has to be given and must outlive the
+  // run; `done` is not called, and what it holds not freed, if it does not. A
+  // run that waits holds no thread.
+  //
+  // Errors: InvalidArgument, before this returns: there is no executor.
   void Invoke(Input input, RunOptions options,
               absl::AnyInvocable<void(absl::StatusOr<RunResult>)> done) const;
 

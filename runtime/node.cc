@@ -6,8 +6,10 @@
 #include "absl/strings/str_format.h"
 
 #include "weir/runtime/errors.h"
+#include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_loop.h"
 #include "weir/runtime/internal/step_task.h"
+#include "weir/runtime/internal/timed_wait.h"
 
 namespace weir {
 inline namespace v0 {
@@ -140,7 +142,7 @@ class CallState final : public RunListener {
       return task_->NoteCalledInterrupt(*child_);
     }
     if (const std::unique_ptr<Command> command = child_->TakeParentCommand()) {
-      task_->NoteCalledCommand(*std::move(command));
+      task_->NoteCalledCommand(std::move(*command));
     }
     return child_->status();
   }
@@ -153,8 +155,7 @@ class CallState final : public RunListener {
   }
 
   void RunEnded(internal::Run& run) noexcept override {
-    run.executor().Post(
-        [task = task_, node = node_] { task->ResumeBody(node); });
+    run.executor().Post([node = node_] { node.resume(); });
   }
 
   StepTask* const task_;
@@ -185,21 +186,20 @@ SleepCall NodeContext::Sleep(absl::Duration delay) const {
   return SleepCall(task_, delay);
 }
 
-SleepCall::~SleepCall() {
-  if (wait_ != nullptr) wait_->DropRef();
-}
+SleepCall::SleepCall(internal::StepTask* task, absl::Duration delay)
+    : task_(task), delay_(delay) {}
+SleepCall::SleepCall(SleepCall&&) noexcept = default;
+SleepCall::~SleepCall() = default;
 void SleepCall::await_suspend(std::coroutine_handle<> node) {
-  const auto wait = internal::Ref<internal::TimedWait>::Adopt(
-      new internal::TimedWait(task_->run->executor(), [task = task_, node] {
-        task->ResumeBody(node);
-      }));
-  wait->AddRef();
-  wait_ = wait.get();
+  const auto wait =
+      internal::Ref<internal::TimedWait>::Adopt(new internal::TimedWait(
+          task_->run->executor(), [node] { node.resume(); }));
+  wait_ = wait;
   // The node may have gone on, and this be gone, before Arm() returns.
   wait->Arm(delay_, task_->stop_token());
 }
 absl::Status SleepCall::await_resume() {
-  return wait_ != nullptr && wait_->stopped()
+  return wait_ && wait_->stopped()
              ? absl::CancelledError("asked to stop while asleep")
              : absl::OkStatus();
 }

@@ -19,6 +19,7 @@
 #include "weir/channels/values.h"
 #include "weir/export.h"
 #include "weir/runtime/graph.h"
+#include "weir/runtime/internal/ref.h"
 #include "weir/runtime/policy.h"
 
 namespace weir {
@@ -307,8 +308,7 @@ class WEIR_EXPORT GraphCall {
 // What NodeContext::Sleep() returns.
 class WEIR_EXPORT SleepCall {
  public:
-  SleepCall(const SleepCall&) = delete;
-  SleepCall& operator=(const SleepCall&) = delete;
+  SleepCall(SleepCall&& other) noexcept;
   ~SleepCall();
 
   bool await_ready() const noexcept { return delay_ <= absl::ZeroDuration(); }
@@ -317,12 +317,11 @@ class WEIR_EXPORT SleepCall {
 
  private:
   friend class NodeContext;
-  SleepCall(internal::StepTask* task, absl::Duration delay)
-      : task_(task), delay_(delay) {}
+  SleepCall(internal::StepTask* task, absl::Duration delay);
 
   internal::StepTask* const task_;
   const absl::Duration delay_;
-  internal::TimedWait* wait_ = nullptr;  // Owned; once it sleeps.
+  internal::Ref<internal::TimedWait> wait_;  // Once it sleeps.
 };
 
 namespace internal {

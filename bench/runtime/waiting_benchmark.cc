@@ -10,9 +10,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
@@ -21,7 +18,11 @@
 #include "benchmark/benchmark.h"
 
 #include "weir/channels/last_value.h"
+#include "weir/runtime/command.h"
 #include "weir/runtime/executor.h"
+#include "weir/runtime/graph.h"
+#include "weir/runtime/node.h"
+#include "weir/runtime/run.h"
 #include "weir/runtime/runtime.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/task.h"
@@ -61,6 +62,29 @@ void BM_Executor_Timers(benchmark::State& state) {
 }
 BENCHMARK(BM_Executor_Timers)->Apply(Runs);
 
+// Counts runs that have ended, and whether their result is right.
+class Ends {
+ public:
+  explicit Ends(size_t runs) : all_(runs), left_(runs) {}
+
+  void Add(bool good) {
+    if (good) good_.fetch_add(1, std::memory_order_relaxed);
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) done_.Notify();
+  }
+  bool any() const { return left_.load(std::memory_order_relaxed) != all_; }
+  int64_t Good() {
+    done_.WaitForNotification();
+    return good_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  const size_t all_;
+  // acq_rel: who notifies has seen all that was counted.
+  std::atomic<size_t> left_;
+  std::atomic<int64_t> good_{0};  // Relaxed: see left_.
+  absl::Notification done_;
+};
+
 // A graph whose one node waits. Measures the memory once all its runs wait.
 class WaitingGraph {
  public:
@@ -73,20 +97,22 @@ class WaitingGraph {
     builder.AddEdge(kStart, "wait");
     return builder.Compile();
   }
-  // Before the runs of an iteration. It takes a while to add up what is
-  // allocated, which is no part of a run.
+  // Before the runs of an iteration. Adding up what is allocated takes a while,
+  // and is not timed.
   void Reset(benchmark::State& state) {
     state.PauseTiming();
-    waiting_ = 0;
+    waiting_.store(0, std::memory_order_relaxed);
     all_wait_ = std::make_unique<absl::Notification>();
     before_ = AllocatedBytes();
     state.ResumeTiming();
   }
-  // Once they are started: measures while they all wait.
-  void Measure(benchmark::State& state) {
+  // Once they are started: measures while they wait, if none has ended before
+  // the last began. This is timed, and short beside the wait.
+  void Measure(benchmark::State& state, const Ends& ends) {
     all_wait_->WaitForNotification();
-    state.counters["bytes_per_run"] =
-        (AllocatedBytes() - before_) / static_cast<double>(runs_);
+    const double bytes = AllocatedBytes() - before_;
+    if (ends.any()) return;
+    state.counters["bytes_per_run"] = bytes / static_cast<double>(runs_);
   }
 
   Channel<int> count;
@@ -103,29 +129,10 @@ class WaitingGraph {
   }
 
   const size_t runs_;
+  // Runs that have begun. acq_rel: who notifies comes after all of them.
   std::atomic<size_t> waiting_{0};
   std::unique_ptr<absl::Notification> all_wait_;
   double before_ = 0;
-};
-
-// Counts runs that have ended, and whether their result is right.
-class Ends {
- public:
-  explicit Ends(size_t runs) : left_(runs) {}
-
-  void Add(bool good) {
-    if (good) good_.fetch_add(1, std::memory_order_relaxed);
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) done_.Notify();
-  }
-  int64_t Good() {
-    done_.WaitForNotification();
-    return good_.load(std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<size_t> left_;
-  std::atomic<int64_t> good_{0};
-  absl::Notification done_;
 };
 
 void BM_Graph_WaitingRuns(benchmark::State& state) {
@@ -134,16 +141,16 @@ void BM_Graph_WaitingRuns(benchmark::State& state) {
   const absl::StatusOr<Graph> graph = waiting.Compile();
   if (!Succeeded(state, graph)) return;
   for (auto _ : state) {
+    Ends ends(runs);
     TbbExecutor executor;
     waiting.Reset(state);
-    Ends ends(runs);
     for (size_t i = 0; i < runs; ++i) {
       graph->Invoke(Update(), {.executor = &executor},
                     [&waiting, &ends](const absl::StatusOr<RunResult>& result) {
                       ends.Add(result.ok() && result->Get(waiting.count) == 1);
                     });
     }
-    waiting.Measure(state);
+    waiting.Measure(state, ends);
     if (!Equal(state, ends.Good(), state.range(0))) return;
   }
 }
@@ -155,20 +162,20 @@ void BM_Runtime_WaitingRuns(benchmark::State& state) {
   const absl::StatusOr<Graph> graph = waiting.Compile();
   if (!Succeeded(state, graph)) return;
   for (auto _ : state) {
-    Runtime runtime;
-    if (!runtime.Register("graph", *graph).ok()) return;
-    waiting.Reset(state);
     Ends ends(runs);
     const auto on_end = [&waiting, &ends](const RunInfo& /*run*/,
                                           const RunOutcome& end) {
       ends.Add(end.values.Get(waiting.count) == 1);
     };
+    Runtime runtime;
+    if (!runtime.Register("graph", *graph).ok()) return;
+    waiting.Reset(state);
     for (size_t i = 0; i < runs; ++i) {
       const absl::StatusOr<RunInfo> run =
           runtime.StartRun("", "graph", Update(), {.on_end = on_end});
       if (!Succeeded(state, run)) return;
     }
-    waiting.Measure(state);
+    waiting.Measure(state, ends);
     if (!Equal(state, ends.Good(), state.range(0))) return;
   }
 }

@@ -83,9 +83,9 @@ NodeResult ResultOf(Task<R>& task) {
   }
 }
 
-// Runs a coroutine node to its end. A frame of its own holds as little as can
-// be while the node waits: what is no local and outlives no co_await is not in
-// it.
+// Runs a coroutine node to its end. Its frame is there as long as the node
+// waits: ResultOf() is a function so that its locals are not in it. Named
+// locals only: g++ 12 destroys some temporaries of a co_await expression twice.
 template <class R>
 Detached Drive(Task<R> task, Completion done) {
   TaskEnd<R> end(task);

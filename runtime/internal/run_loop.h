@@ -17,11 +17,14 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 #include "weir/channels/channel_set.h"
+#include "weir/channels/value.h"
 #include "weir/channels/values.h"
 #include "weir/runtime/event.h"
+#include "weir/runtime/executor.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_log.h"
@@ -116,7 +119,8 @@ struct RunEnv {
   }
 
  private:
-  const std::unique_ptr<const Rare> rare_;  // Null: none of these.
+  // Null: none of these. Made last: the thread may be that of `from`.
+  const std::unique_ptr<const Rare> rare_;
 };
 
 // Run: one execution of a compiled graph: a state machine that workers carry on

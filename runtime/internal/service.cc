@@ -733,8 +733,9 @@ void Service::GoOn(const RunPtr& run) {
 
 // Keeps the events of a run that has ended for a while.
 void Service::Retain(const RunPtr& run) {
-  if (run->retention == absl::InfiniteDuration()) return;
-  if (run->deleted || closed_) return;
+  if (run->retention == absl::InfiniteDuration() || run->deleted || closed_) {
+    return;
+  }
   run->retention_timer =
       executor->PostAfter(run->retention, [self = shared_from_this(), run] {
         std::unique_ptr<EventLog<Event>> dropped;

@@ -319,7 +319,7 @@ NodeResult StepTask::ResultOf(Run& child) {
   if (const std::unique_ptr<Command> command = child.TakeParentCommand()) {
     // One level only: here the command is this node's own.
     command->graph = Command::Graph::kThis;
-    return NodeResult(*std::move(command));
+    return NodeResult(std::move(*command));
   }
   if (!child.status().ok()) return NodeResult(child.status());
   if (child.end() != RunEnd::kFinished) {
@@ -342,20 +342,6 @@ void StepTask::Complete(NodeResult result) noexcept {
   Run* const my_run = run;
   if (mark_.exchange(kCompleted, std::memory_order_acq_rel) == kWaits) {
     my_run->PostResume(this);
-  }
-}
-
-void StepTask::ResumeBody(std::coroutine_handle<> body) {
-  // Else whoever runs the body has not seen yet that it waits, or does not.
-  uint8_t waits = kWaits;
-  if (!mark_.compare_exchange_strong(waits, kRunning,
-                                     std::memory_order_acq_rel)) {
-    return body.resume();
-  }
-  const Ref<Run> my_run = Ref<Run>::Share(run);
-  body.resume();
-  if (mark_.exchange(kWaits, std::memory_order_acq_rel) == kCompleted) {
-    my_run->ResumeTask(this);
   }
 }
 
@@ -1190,7 +1176,7 @@ void StepTask::AwaitRoom(std::coroutine_handle<> body) {
                     if (clock_ != nullptr) {
                       clock_->EndWait(run->executor().Now());
                     }
-                    ResumeBody(body);
+                    body.resume();
                   });
 }
 

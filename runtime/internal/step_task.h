@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <forward_list>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -194,9 +195,6 @@ struct StepTask final : CompletionSink, RunListener {
   // Goes on with a task that completed after Execute() had returned, or whose
   // next attempt is due. As Execute().
   bool Resume();
-  // In a job: goes on with a body that waits, and with the run if that was the
-  // body's end.
-  void ResumeBody(std::coroutine_handle<> body);
 
   void Complete(NodeResult result) noexcept override;
   void RunEnded(Run& child) noexcept override;
@@ -363,10 +361,9 @@ struct StepTask final : CompletionSink, RunListener {
   // after the body has ended.
   std::atomic<bool> emitted_unnamed_{false};
 
-  // The hand-shake of a body that waits: whoever runs it, Execute() or
-  // ResumeBody(), and Complete() each exchange their mark in, and whoever comes
-  // second goes on with the task. acq_rel: the second sees all that the first
-  // did.
+  // The hand-shake of a body that waits: Execute() and Complete() each exchange
+  // their mark in, and whoever comes second goes on with the task. acq_rel: the
+  // second sees all that the first did.
   enum Mark : uint8_t { kRunning, kWaits, kCompleted };
   std::atomic<uint8_t> mark_{kRunning};
 };

@@ -54,6 +54,7 @@ class TimedWait final : public RefCounted<TimedWait> {
     if (fired_.exchange(true, std::memory_order_relaxed)) return;
     stopped_ = cause == kAsked;
     if (state_.exchange(kFired, std::memory_order_acq_rel) == kArming) return;
+    // The timer's call is a job already. The job may hold this.
     if (cause == kTimer) return std::exchange(job_, nullptr)();
     executor_.Cancel(timer_);
     executor_.Post(std::move(job_));

@@ -93,7 +93,7 @@ class Triggers {
   }
   void Taken() {
     for (uint32_t node : due_) marks_[node] = kIdle;
-    due_.resize(0);  // Keeps its memory, which clear() would not.
+    due_.clear();
   }
 
  private:
@@ -132,7 +132,7 @@ class Triggers {
   absl::InlinedVector<Mark, 16> marks_;
   std::vector<uint32_t> due_;      // Nodes that run next.
   std::vector<uint32_t> waiting_;  // Deferred nodes that wait for the finish.
-  std::unique_ptr<Joins> joins_;  // Null: the graph has none.
+  std::unique_ptr<Joins> joins_;   // Null: the graph has none.
 };
 
 }  // namespace internal

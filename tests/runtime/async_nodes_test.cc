@@ -78,6 +78,44 @@ TEST_F(CoroutineTest, SleepsForTheTimeGiven) {
   EXPECT_EQ(Run(), "rested");
 }
 
+// As of a coroutine of the node's own that waits for whatever comes first.
+TEST_F(CoroutineTest, SleepMayOutliveItsNode) {
+  struct Alone {
+    struct promise_type {
+      Alone get_return_object() { return {}; }
+      std::suspend_never initial_suspend() noexcept { return {}; }
+      std::suspend_never final_suspend() noexcept { return {}; }
+      void return_void() {}
+      void unhandled_exception() { std::terminate(); }
+    };
+  };
+  int woken = 0;
+  auto sleep = [](NodeContext& node, int* count) -> Alone {
+    (void)co_await node.Sleep(absl::Seconds(1));
+    ++*count;
+  };
+  AddEntry("a", [this, &sleep, &woken](NodeContext& node) {
+    sleep(node, &woken);
+    return Update(notes_, "done");
+  });
+  EXPECT_EQ(Run(), "done");
+  EXPECT_EQ(woken, 0);
+  const absl::Notification never;
+  executor_.RunUntil(never);
+  EXPECT_EQ(woken, 1);
+}
+
+TEST_F(CoroutineTest, SleepIsAwaitedTwice) {
+  AddEntry("a", [this](NodeContext& node) -> Task<Update> {
+    SleepCall sleep = node.Sleep(absl::Seconds(1));
+    EXPECT_TRUE((co_await sleep).ok());
+    EXPECT_TRUE((co_await sleep).ok());
+    EXPECT_EQ(Elapsed(), absl::Seconds(2));
+    co_return Update(notes_, "rested");
+  });
+  EXPECT_EQ(Run(), "rested");
+}
+
 TEST_F(CoroutineTest, SleepOfNoTimeDoesNotWait) {
   AddEntry("a", [this](NodeContext& node) -> Task<Update> {
     EXPECT_TRUE((co_await node.Sleep(absl::ZeroDuration())).ok());
@@ -411,7 +449,7 @@ TEST_F(DetachedRunTest, EndMayStartTheNext) {
 
 // Many at once, on real workers: their ends, and those of coroutines that are
 // resumed there, come in any order.
-TEST_F(DetachedRunTest, ManyOnWorkers) {
+TEST_F(DetachedRunTest, ManyEndOnWorkersAtOnce) {
   AddEntry("a", [this](NodeContext& node) -> Task<NodeResult> {
     for (int nap = 0; nap < 3; ++nap) {
       const absl::Status slept = co_await node.Sleep(absl::Microseconds(1));
@@ -426,11 +464,17 @@ TEST_F(DetachedRunTest, ManyOnWorkers) {
   std::atomic<int> rested{0};
   absl::Notification done;
   for (int i = 0; i < kRuns; ++i) {
-    graph.Invoke(Update(), {.executor = &workers},
-                 [&](const absl::StatusOr<RunResult>& end) {
-                   if (end.ok() && end->Get(notes_).size() == 1) ++rested;
-                   if (--left == 0) done.Notify();
-                 });
+    graph.Invoke(
+        Update(), {.executor = &workers},
+        [this, &rested, &left, &done](const absl::StatusOr<RunResult>& end) {
+          if (end.ok() && end->Get(notes_).size() == 1) {
+            rested.fetch_add(1, std::memory_order_relaxed);
+          }
+          // acq_rel: the last sees what all have counted.
+          if (left.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+            done.Notify();
+          }
+        });
   }
   EXPECT_TRUE(workers.RunUntil(done));
   EXPECT_EQ(rested, kRuns);
