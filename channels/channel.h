@@ -155,6 +155,8 @@ struct ChannelDef {
 template <class T>
 class OneOrMany {
  public:
+  using Element = T;
+
   // NOLINTBEGIN(google-explicit-constructor): writes deduce from the handle.
   OneOrMany(T one) : value_(std::in_place_type<T>, std::move(one)) {}
   OneOrMany(std::vector<T> many) : value_(std::move(many)) {}

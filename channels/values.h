@@ -17,10 +17,16 @@
 namespace weir {
 inline namespace v0 {
 
+namespace internal {
+class TypeTable;
+}  // namespace internal
+
 // The names of a schema's channels, by index.
 struct ChannelNames {
   uint32_t schema = 0;  // Of the handles that fit; 0 for none.
   std::vector<std::string> names;
+  // Of values that a graph stores with the names of their types; null for none.
+  std::shared_ptr<const internal::TypeTable> types;
 };
 
 // Values: some channels of a graph and what they hold: what a run returns, what

@@ -144,6 +144,21 @@ Ref<Node> TakeNode(NewCheckpoint& made) {
   return node;
 }
 
+// Makes `value` the bytes of what it is.
+absl::Status ToBytes(std::string_view thread, std::string_view channel,
+                     SavedValue& value) {
+  if (!value.has_value()) return absl::OkStatus();
+  std::string bytes;
+  if (absl::Status s = value.Encode(&bytes); !s.ok()) {
+    return absl::Status(
+        s.code(),
+        absl::StrFormat("thread '%s', channel '%s': %s", std::string(thread),
+                        std::string(channel), std::string(s.message())));
+  }
+  value = SavedValue::FromBytes(std::move(bytes));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 struct MemoryCheckpointer::Rep {
@@ -409,7 +424,8 @@ void MemoryCheckpointer::Rep::KeepLatest(const std::string& name) {
   }
 }
 
-MemoryCheckpointer::MemoryCheckpointer() : rep_(std::make_unique<Rep>()) {}
+MemoryCheckpointer::MemoryCheckpointer(MemoryCheckpointerOptions options)
+    : options_(options), rep_(std::make_unique<Rep>()) {}
 MemoryCheckpointer::~MemoryCheckpointer() = default;
 
 CheckpointerCapabilities MemoryCheckpointer::capabilities() const {
@@ -433,12 +449,24 @@ void MemoryCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
 
 void MemoryCheckpointer::Put(const Fence& fence, NewCheckpoint&& checkpoint,
                              StatusDone done) {
-  done(rep_->Put(fence, checkpoint));
+  absl::Status encoded;
+  if (options_.as_bytes) {
+    for (SavedChannel& channel : checkpoint.checkpoint.channels) {
+      encoded.Update(ToBytes(fence.thread, channel.channel, channel.value));
+    }
+  }
+  done(encoded.ok() ? rep_->Put(fence, checkpoint) : encoded);
 }
 
 void MemoryCheckpointer::PutWrites(const Fence& fence, NewWrites&& writes,
                                    StatusDone done) {
-  done(rep_->PutWrites(fence, writes));
+  absl::Status encoded;
+  if (options_.as_bytes) {
+    for (PendingWrite& write : writes.writes) {
+      encoded.Update(ToBytes(fence.thread, write.channel, write.value));
+    }
+  }
+  done(encoded.ok() ? rep_->PutWrites(fence, writes) : encoded);
 }
 
 void MemoryCheckpointer::Get(CheckpointKey key,

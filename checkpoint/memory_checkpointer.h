@@ -12,19 +12,27 @@
 namespace weir {
 inline namespace v0 {
 
+struct MemoryCheckpointerOptions {
+  // Keeps values as the bytes that a durable store would keep. For tests of
+  // whether a state can be stored: what has no bytes fails its run.
+  bool as_bytes = false;
+};
+
 // MemoryCheckpointer: keeps threads in memory, for as long as it lives. It
-// shares values with the runs and never encodes them, and has every capability.
+// shares values with the runs and does not encode them, unless told to, and has
+// every capability.
 //
 // Cost:     Put() and PutWrites() follow what they carry, not the state nor the
 //           length of the history; Put() over some calls. Get() follows the
 //           channels. DeleteRuns() looks at all that is stored.
-// Errors:   those of Checkpointer, but for DataLoss and Unimplemented.
+// Errors:   those of Checkpointer, but for DataLoss and Unimplemented; as
+//           bytes, FailedPrecondition for a value that has none.
 // Threads:  thread-safe; each call is complete, and has called `done`, when it
 //           returns. `done` is called, and values end, with no lock held.
 // Lifetime: must outlive the runs that are saved in it.
 class WEIR_EXPORT MemoryCheckpointer final : public Checkpointer {
  public:
-  MemoryCheckpointer();
+  explicit MemoryCheckpointer(MemoryCheckpointerOptions options = {});
   ~MemoryCheckpointer() override;
 
   CheckpointerCapabilities capabilities() const override;
@@ -49,6 +57,7 @@ class WEIR_EXPORT MemoryCheckpointer final : public Checkpointer {
 
  private:
   struct Rep;
+  const MemoryCheckpointerOptions options_;
   std::unique_ptr<Rep> rep_;
 };
 

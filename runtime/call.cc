@@ -9,6 +9,7 @@
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/called_function.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_bytes.h"
 #include "weir/runtime/internal/task_id.h"
 
 namespace weir {
@@ -50,10 +51,13 @@ absl::Status CheckCallOptions(std::string_view name,
   return absl::InvalidArgumentError(absl::StrJoin(mistakes, "; "));
 }
 
-PendingWrite OnceWrite(const std::string& id, Value value) {
+PendingWrite OnceWrite(const CompiledGraph& graph, const std::string& id,
+                       Value value) {
   auto record = std::make_shared<SavedTask>();
+  record->names = graph.names;
   record->writes.push_back(Write(std::move(value), kReturnValue, 0, false));
-  return {id, "", 0, std::string(kTaskChannel), SaveTask(std::move(record))};
+  return {id, "", 0, std::string(kTaskChannel),
+          SaveRecord<SavedTask>(std::move(record))};
 }
 
 absl::Status OutsideABody(const std::string& what) {
@@ -295,7 +299,9 @@ absl::StatusOr<Value> StepTask::RunOnce(
         what));
   }
   Value kept = result.ok() ? *result : Value(SavedFailure(result.status()));
-  if (run->stores_writes()) run->StoreWrites({OnceWrite(id, kept)});
+  if (run->stores_writes()) {
+    run->StoreWrites({OnceWrite(run->graph(), id, kept)});
+  }
   mine.once.emplace_back(id, std::move(kept));
   return result;
 }
@@ -304,7 +310,7 @@ std::vector<PendingWrite> StepTask::WritesWithin() const {
   std::vector<PendingWrite> kept;
   if (extra_ == nullptr) return kept;
   for (const auto& [id, value] : extra_->once) {
-    kept.push_back(OnceWrite(id, value));
+    kept.push_back(OnceWrite(run->graph(), id, value));
   }
   for (const std::shared_ptr<CalledFunction>& made : extra_->called) {
     if (made == nullptr) continue;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
+#include "weir/channels/internal/type_table.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/compiled_graph.h"
 
@@ -21,6 +22,7 @@ using internal::CompiledGraph;
 using internal::CompiledNode;
 using internal::kToEnd;
 using internal::kToUnknown;
+using internal::TypeTable;
 
 // Tells the handles of one builder from those of another in this process. A
 // counter, so that no two builders can meet; it is the process's only state.
@@ -64,6 +66,7 @@ struct BuiltBranch {
 
 struct StateGraph::Rep {
   const uint32_t schema = NextSchema();
+  TypeTable types;
   std::vector<BuiltChannel> channels;
   std::vector<BuiltNode> nodes;
   std::vector<BuiltEdge> edges;
@@ -79,6 +82,10 @@ StateGraph::StateGraph(StateGraph&&) noexcept = default;
 StateGraph& StateGraph::operator=(StateGraph&&) noexcept = default;
 
 uint32_t StateGraph::schema() const { return rep_->schema; }
+
+void StateGraph::AddValueType(const internal::ValueType* type) {
+  rep_->types.Add(type);
+}
 
 uint32_t StateGraph::AddChannelKind(std::string name,
                                     std::shared_ptr<const ChannelKind> kind,
@@ -143,7 +150,8 @@ class Compiler {
     CheckPolicies("CompileOptions", options.retry, options.timeout);
   }
 
-  void AddChannels(const std::vector<BuiltChannel>& channels);
+  void AddChannels(const std::vector<BuiltChannel>& channels,
+                   const TypeTable& types);
   void AddNodes(const std::vector<BuiltNode>& nodes);
   void SetSchemas(const std::optional<std::vector<ChannelRef>>& input,
                   const std::optional<std::vector<ChannelRef>>& output);
@@ -181,9 +189,11 @@ class Compiler {
 
 bool IsReserved(std::string_view name) { return name.starts_with("__"); }
 
-void Compiler::AddChannels(const std::vector<BuiltChannel>& channels) {
+void Compiler::AddChannels(const std::vector<BuiltChannel>& channels,
+                           const TypeTable& types) {
   auto names = std::make_shared<ChannelNames>();
   names->schema = graph_->schema;
+  names->types = std::make_shared<const TypeTable>(types);
   for (const BuiltChannel& channel : channels) {
     const uint32_t index = static_cast<uint32_t>(graph_->channels.size());
     if (channel.name.empty()) {
@@ -551,7 +561,7 @@ absl::StatusOr<Graph> Compiler::Finish() {
 
 absl::StatusOr<Graph> StateGraph::Compile(CompileOptions options) const {
   Compiler compiler(rep_->schema, options);
-  compiler.AddChannels(rep_->channels);
+  compiler.AddChannels(rep_->channels, rep_->types);
   compiler.AddNodes(rep_->nodes);
   compiler.SetSchemas(rep_->input, rep_->output);
   compiler.AddEdges(rep_->edges);

@@ -150,6 +150,7 @@ class WEIR_EXPORT StateGraph {
   // Adds a channel to the state.
   template <class T, class W>
   Channel<T, W> AddChannel(std::string name, ChannelDef<T, W> def) {
+    AddTypes<T, W>();
     return {AddChannelKind(std::move(name), std::move(def.kind), false),
             schema()};
   }
@@ -158,8 +159,19 @@ class WEIR_EXPORT StateGraph {
   // it.
   template <class T, class W>
   Channel<T, W> AddPrivateChannel(std::string name, ChannelDef<T, W> def) {
+    AddTypes<T, W>();
     return {AddChannelKind(std::move(name), std::move(def.kind), true),
             schema()};
+  }
+  // Has durable stores keep values of T where only the value says what it is:
+  // what a Send carries, what nodes ask and are answered, what called functions
+  // and blocks that run once return. Those of channels, None, bool, numbers,
+  // strings and lists of strings are known without. In such a store the name of
+  // T stands for it, which has to stay.
+  template <class T>
+  void AddType() {
+    static_assert(HasCodec<T>, "a type that is stored needs a Codec");
+    AddValueType(TypeOf<T>());
   }
   // The channels that a run's input may set, and those that Invoke() returns;
   // by default all of the state.
@@ -212,6 +224,18 @@ class WEIR_EXPORT StateGraph {
       CompileOptions options = {}) const;
 
  private:
+  // The types of what a channel is given and holds.
+  template <class T, class W>
+  void AddTypes() {
+    AddValueType(TypeOf<T>());
+    if constexpr (requires { typename W::Element; }) {
+      AddValueType(TypeOf<typename W::Element>());
+      AddValueType(TypeOf<std::vector<typename W::Element>>());
+    } else {
+      AddValueType(TypeOf<W>());
+    }
+  }
+  void AddValueType(const internal::ValueType* type);
   uint32_t schema() const;
   uint32_t AddChannelKind(std::string name,
                           std::shared_ptr<const ChannelKind> kind,

@@ -21,6 +21,7 @@
 
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_bytes.h"
 #include "weir/runtime/internal/task_id.h"
 
 namespace weir {
@@ -389,7 +390,7 @@ absl::Status Run::Resume(Input input) {
     // A fork holds it; what is gone back to stays as it is.
     if (stores_writes() && !forks) {
       StoreWrites({{std::string(kNullTask), "", null.records,
-                    std::string(kTaskChannel), SaveTask(record)}});
+                    std::string(kTaskChannel), SaveRecord(record)}});
     }
     AddRecord(*record, &null);
     ++null.records;
@@ -465,7 +466,7 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
   };
   for (SavedChannel& saved : checkpoint.channels) {
     if (saved.channel == kEngineChannel) {
-      const absl::StatusOr<const SavedEngine*> engine = LoadEngine(saved.value);
+      const auto engine = LoadRecord<SavedEngine>(saved.value, graph_->names);
       if (!engine.ok()) {
         return lost("the run's place in the graph", engine.status());
       }
@@ -473,14 +474,15 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
       if (!s.ok()) return s;
       continue;
     }
-    absl::StatusOr<Value> value = Load(saved.value);
+    // A channel that the graph has no more keeps its value in the history.
+    const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
+    if (!channel.has_value()) continue;
+    absl::StatusOr<Value> value =
+        Load(saved.value, graph_->channels[*channel].kind->snapshot_type());
     if (!value.ok()) {
       return lost(absl::StrFormat("channel '%s'", saved.channel),
                   value.status());
     }
-    // A channel that the graph has no more keeps its value in the history.
-    const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
-    if (!channel.has_value()) continue;
     absl::Status restored = channels_.Restore(*channel, *std::move(value));
     if (!restored.ok()) {
       return lost(absl::StrFormat("channel '%s'", saved.channel), restored);
@@ -508,7 +510,7 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
   for (const PendingWrite& write : writes) {
     TaskWrites* const at = &line_->found.FindOrAdd(write.task_id);
     if (write.channel == kTaskChannel) {
-      const absl::StatusOr<const SavedTask*> record = LoadTask(write.value);
+      const auto record = LoadRecord<SavedTask>(write.value, graph_->names);
       if (!record.ok()) return record.status();
       if (write.index < 0 || write.index >= kMostRecords) {
         return absl::DataLossError(absl::StrFormat(
@@ -521,23 +523,33 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
       at->records = std::max(at->records, write.index + 1);
       continue;
     }
-    absl::StatusOr<Value> value = Load(write.value);
+    if (absl::Status s = LoadWrite(write, at); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+// What is not what an ended task did.
+absl::Status Run::LoadWrite(const PendingWrite& write, TaskWrites* at) const {
+  const SavedFor& names = graph_->names;
+  if (write.channel == kErrorChannel) {
+    absl::StatusOr<Value> value = Load(write.value, TypeOf<std::string>());
     if (!value.ok()) return value.status();
-    if (write.channel == kErrorChannel) {
-      const auto* text = value->As<std::string>();
-      at->error = text == nullptr ? "" : *text;
-    } else if (const auto* failure = value->As<SavedFailure>();
-               failure != nullptr && write.channel == kFailureChannel) {
-      at->failure = *failure;
-    } else if (const auto* asks = value->As<SavedInterrupts>();
-               asks != nullptr && write.channel == kInterruptChannel) {
-      at->interrupts = *asks;
-    } else if (const auto* answers = value->As<SavedAnswers>();
-               answers != nullptr && write.channel == kResumeChannel) {
-      at->answers = *answers;
-    } else if (write.channel == kBegunChannel) {
-      at->begun = true;
-    }
+    const auto* text = value->As<std::string>();
+    at->error = text == nullptr ? "" : *text;
+  } else if (write.channel == kFailureChannel) {
+    const auto failure = LoadRecord<SavedFailure>(write.value, names);
+    if (!failure.ok()) return failure.status();
+    at->failure = **failure;
+  } else if (write.channel == kInterruptChannel) {
+    const auto asks = LoadRecord<SavedInterrupts>(write.value, names);
+    if (!asks.ok()) return asks.status();
+    at->interrupts = **asks;
+  } else if (write.channel == kResumeChannel) {
+    const auto answers = LoadRecord<SavedAnswers>(write.value, names);
+    if (!answers.ok()) return answers.status();
+    at->answers = (*answers)->values;
+  } else if (write.channel == kBegunChannel) {
+    at->begun = true;
   }
   return absl::OkStatus();
 }
@@ -661,6 +673,7 @@ SavedEngine::Rest Run::RestState() const {
   }
   rest.start = line_->start;
   rest.start_is_command = line_->start_is_command;
+  rest.names = graph_->names;
   return rest;
 }
 
@@ -735,7 +748,7 @@ void Run::GatherChanges() {
   Line& line = *line_;
   if (line.engine == nullptr || !IsAt(*line.engine)) {
     line.engine = EngineState();
-    NoteUnstored(channels_.size(), kEngineChannel, SaveEngine(line.engine));
+    NoteUnstored(channels_.size(), kEngineChannel, SaveRecord(line.engine));
   }
   for (uint32_t i : channels_.changed()) {
     const ChannelInfo& info = graph_->channels[i];

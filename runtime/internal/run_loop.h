@@ -341,6 +341,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   absl::Status Resume(Input input);
   absl::Status ApplyNullTask(TaskWrites& null);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
+  absl::Status LoadWrite(const PendingWrite& write, TaskWrites* at) const;
   absl::Status RestoreEngine(const SavedEngine& engine, int64_t step);
   bool HasRest() const;
   bool IsAt(const SavedEngine& engine) const;

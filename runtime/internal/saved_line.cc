@@ -1,5 +1,6 @@
 #include "weir/runtime/internal/saved_line.h"
 
+#include "weir/channels/internal/type_table.h"
 #include "weir/runtime/internal/compiled_graph.h"
 
 namespace weir {
@@ -59,12 +60,16 @@ SavedValue Save(Value value) {
                     });
 }
 
-absl::StatusOr<Value> Load(const SavedValue& saved) {
+absl::StatusOr<Value> Load(const SavedValue& saved, const ValueType* type) {
   if (!saved.has_value()) return Value();
-  if (saved.shared() == nullptr) {
-    return absl::DataLossError("a saved value has bytes that nothing decodes");
+  if (saved.shared() != nullptr) {
+    return *static_cast<const Value*>(saved.shared());
   }
-  return *static_cast<const Value*>(saved.shared());
+  Value value;
+  if (absl::Status s = DecodeAll(type, *saved.bytes(), &value); !s.ok()) {
+    return s;
+  }
+  return value;
 }
 
 SavedFailure::SavedFailure(const absl::Status& status)
@@ -104,33 +109,6 @@ std::set<std::string> FoundWrites::Open() const {
   }
   for (const std::string& id : answered) open.erase(id);
   return open;
-}
-
-SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine) {
-  return SavedValue(std::move(engine), [](const void*, std::string*) {
-    return absl::FailedPreconditionError("a run's place has no codec yet");
-  });
-}
-
-absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved) {
-  if (saved.shared() == nullptr) {
-    return absl::DataLossError("a run's place has bytes that nothing decodes");
-  }
-  return static_cast<const SavedEngine*>(saved.shared());
-}
-
-SavedValue SaveTask(std::shared_ptr<const SavedTask> task) {
-  return SavedValue(std::move(task), [](const void*, std::string*) {
-    return absl::FailedPreconditionError("a task's writes have no codec yet");
-  });
-}
-
-absl::StatusOr<const SavedTask*> LoadTask(const SavedValue& saved) {
-  if (saved.shared() == nullptr) {
-    return absl::DataLossError(
-        "a task's writes are bytes that nothing decodes");
-  }
-  return static_cast<const SavedTask*>(saved.shared());
 }
 
 }  // namespace internal

@@ -82,6 +82,7 @@ struct SavedEngine {
     // What the start is to write, before its superstep; see ByName().
     std::shared_ptr<const Command> start;
     bool start_is_command = false;
+    std::shared_ptr<const ChannelNames> names;  // The graph's.
   };
   std::unique_ptr<Rest> rest;
   bool ran_here = false;  // In the superstep that the checkpoint ends.
@@ -92,7 +93,7 @@ struct SavedEngine {
 // kTaskChannel: all that a task did that has ended well. One write, as it is
 // stored and found as one.
 struct SavedTask {
-  // Those of the writes' channels.
+  // The graph's, of the writes' channels.
   std::shared_ptr<const ChannelNames> names;
   absl::InlinedVector<Write, 1> writes;  // To channels that are saved.
   SavedNames gotos;
@@ -103,11 +104,12 @@ struct SavedTask {
 // A failure, as a Value; and, of one that an error handler was given, how many
 // questions, graphs and functions the body had come to: the handler's follow.
 struct SavedFailure {
+  SavedFailure() = default;
   explicit SavedFailure(const absl::Status& status);
   absl::Status status() const;
 
-  absl::StatusCode code;
-  ErrorKind kind;
+  absl::StatusCode code = absl::StatusCode::kUnknown;
+  ErrorKind kind = ErrorKind::kNone;
   std::string message;
   size_t asked = 0;
   int graphs = 0;
@@ -119,21 +121,20 @@ struct SavedInterrupts {
   std::vector<Interrupt> interrupts;
   // The answers that it had when it asked: with more, it is answered.
   size_t answers = 0;
+  std::shared_ptr<const ChannelNames> names{};  // The graph's.
 };
 
 // kResumeChannel: the answers that a task has been given, in order.
-using SavedAnswers = std::vector<Value>;
+struct SavedAnswers {
+  std::vector<Value> values;
+  std::shared_ptr<const ChannelNames> names;  // The graph's.
+};
 
-// A Value on its way to a store and back.
+// A value of a type that is known where it is read, on its way to a store and
+// back. The records above: see saved_bytes.h.
 SavedValue Save(Value value);
-// DataLoss if `saved` is not what this process saved.
-absl::StatusOr<Value> Load(const SavedValue& saved);
-
-// The same of kEngineChannel and kTaskChannel.
-SavedValue SaveEngine(std::shared_ptr<const SavedEngine> engine);
-absl::StatusOr<const SavedEngine*> LoadEngine(const SavedValue& saved);
-SavedValue SaveTask(std::shared_ptr<const SavedTask> task);
-absl::StatusOr<const SavedTask*> LoadTask(const SavedValue& saved);
+// DataLoss for bytes that are no value of `type`.
+absl::StatusOr<Value> Load(const SavedValue& saved, const ValueType* type);
 
 // The records of a null task are numbered from 0 and end below this.
 inline constexpr int32_t kMostRecords = 1 << 30;
@@ -151,7 +152,7 @@ struct TaskWrites {
   std::string error;
   std::optional<SavedFailure> failure;  // That the error handler was given.
   std::optional<SavedInterrupts> interrupts;
-  SavedAnswers answers;
+  std::vector<Value> answers;
   bool begun = false;  // Of a block that runs once.
 
   // Its writes are all there, and it is not to run again.

@@ -15,6 +15,7 @@
 #include "weir/runtime/internal/result_cache.h"
 #include "weir/runtime/internal/room_wait.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_bytes.h"
 #include "weir/runtime/internal/task_id.h"
 
 namespace weir {
@@ -743,7 +744,7 @@ void StepTask::AddAnswer(Value answer) {
   if (!run->stores_writes()) return;
   std::vector<PendingWrite> kept;
   kept.push_back({Id(), "", kResumeWrite, std::string(kResumeChannel),
-                  Save(Value(SavedAnswers(mine.answers)))});
+                  SaveRecord(SavedAnswers{mine.answers, run->graph().names})});
   run->StoreWrites(std::move(kept));
 }
 
@@ -812,13 +813,15 @@ std::vector<PendingWrite> StepTask::Writes() const {
   if (stored || has_parent_command) return kept;
   std::string id = Id();
   if (extra_ != nullptr && !extra_->answers.empty()) {
-    kept.push_back({id, "", kResumeWrite, std::string(kResumeChannel),
-                    Save(Value(SavedAnswers(extra_->answers)))});
+    kept.push_back(
+        {id, "", kResumeWrite, std::string(kResumeChannel),
+         SaveRecord(SavedAnswers{extra_->answers, run->graph().names})});
   }
   if (interrupted) {
     kept.push_back(
         {id, "", kInterruptWrite, std::string(kInterruptChannel),
-         Save(Value(SavedInterrupts{extra_->asks, extra_->answers.size()}))});
+         SaveRecord(SavedInterrupts{extra_->asks, extra_->answers.size(),
+                                    run->graph().names})});
     return kept;
   }
   if (!status.ok()) {
@@ -836,7 +839,7 @@ std::vector<PendingWrite> StepTask::Writes() const {
   PendingWrite& write = kept.emplace_back();
   write.task_id = std::move(id);
   write.channel = kTaskChannel;
-  write.value = SaveTask(std::move(record));
+  write.value = SaveRecord<SavedTask>(std::move(record));
   return kept;
 }
 
@@ -846,7 +849,7 @@ PendingWrite StepTask::FailureWrite() const {
   failure.graphs = extra_->body_graphs;
   failure.functions = extra_->body_functions;
   return {Id(), "", kFailureWrite, std::string(kFailureChannel),
-          Save(Value(std::move(failure)))};
+          SaveRecord(std::move(failure))};
 }
 
 void StepTask::PublishStored() {

@@ -43,8 +43,10 @@ std::vector<std::string> StopsOf(const Spec& op, const char* field) {
 // Script: the ops of a case on its one compiled graph.
 class Script {
  public:
-  explicit Script(const Spec& a_case)
-      : case_(a_case), graph_(BuildGraph(a_case.at("graph"), &counters_)) {}
+  Script(const Spec& a_case, MemoryCheckpointerOptions stored)
+      : case_(a_case),
+        checkpointer_(stored),
+        graph_(BuildGraph(a_case.at("graph"), &counters_)) {}
 
   json Run(const Spec& op) {
     absl::StatusOr<json> result = Result(op.at("op").get<std::string>(), op);
@@ -243,8 +245,8 @@ class Script {
 
 }  // namespace
 
-json RunCase(const Spec& a_case) {
-  Script script(a_case);
+json RunCase(const Spec& a_case, MemoryCheckpointerOptions stored) {
+  Script script(a_case, stored);
   json results = json::array();
   for (const Spec& op : a_case.at("script")) results.push_back(script.Run(op));
   return results;

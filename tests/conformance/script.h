@@ -3,11 +3,13 @@
 
 #include "tests/conformance/json_values.h"
 
+#include "weir/checkpoint/memory_checkpointer.h"
+
 namespace weir::conformance {
 
-// Builds the graph of a case, carries out its script and returns the results, a
-// list. Throws where the case is faulty.
-json RunCase(const Spec& a_case);
+// Builds the graph of a case, carries out its script with a store of these
+// options and returns the results, a list. Throws where the case is faulty.
+json RunCase(const Spec& a_case, MemoryCheckpointerOptions stored = {});
 
 }  // namespace weir::conformance
 

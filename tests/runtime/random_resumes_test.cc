@@ -1012,7 +1012,8 @@ class Story {
   MemoryCheckpointer undisturbed_;
   std::vector<Expected> expected_;  // By turn.
 
-  MemoryCheckpointer store_;
+  // Half of all stories are stored as bytes; what they are to tell is not.
+  MemoryCheckpointer store_{{.as_bytes = seed_ % 2 == 1}};
   Stored stored_;
   std::string thread_ = "t";
   int copies_ = 0;
