@@ -1,10 +1,8 @@
 #include "weir/runtime/internal/saved_bytes.h"
 
-#include <cstdint>
-#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -50,8 +48,6 @@ namespace internal {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class SavedBytesTest : public testing::Test {
  protected:
