@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 
+#include "weir/checkpoint/internal/metadata_filter.h"
 #include "weir/checkpoint/internal/mutex.h"
 #include "weir/checkpoint/internal/saved_nodes.h"
 #include "weir/checkpoint/internal/saved_thread.h"
@@ -35,38 +36,10 @@ using internal::Ref;
 using internal::SavedNamespace;
 using internal::SavedThread;
 
-std::string JsonString(const std::string& text) {
-  std::string json = "\"";
-  for (char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&json, "\\u%04x", c);
-    } else {
-      if (c == '"' || c == '\\') json.push_back('\\');
-      json.push_back(c);
-    }
-  }
-  json.push_back('"');
-  return json;
-}
-
-bool Matches(const NodeHeader& header,
-             const std::map<std::string, std::string>& filter) {
+bool Matches(const NodeHeader& header, const CheckpointQuery& query) {
   const internal::Circumstances& common = *header.common;
-  for (const auto& [key, json] : filter) {
-    bool equal = false;
-    if (key == "source") {
-      equal = JsonString(common.source) == json;
-    } else if (key == "step") {
-      equal = absl::StrFormat("%d", header.step) == json;
-    } else if (key == "run_id") {
-      equal = !common.run_id.empty() && JsonString(common.run_id) == json;
-    } else {
-      const auto at = common.custom.find(key);
-      equal = at != common.custom.end() && at->second == json;
-    }
-    if (!equal) return false;
-  }
-  return true;
+  return internal::Matches(common.source, header.step, common.run_id,
+                           common.custom, query.filter);
 }
 
 // A checkpoint as it was found under the lock.
@@ -103,7 +76,7 @@ void AddFound(const std::string& thread, const SavedNamespace& in,
     const Entry& entry = *--end;
     if (query.id && entry.id != *query.id) return;
     if (!entry.node) continue;
-    if (!Matches(entry.node->header, query.filter)) continue;
+    if (!Matches(entry.node->header, query)) continue;
     found.push_back(FoundAt(thread, entry));
     ++taken;
   }

@@ -7,8 +7,8 @@
 # needs beyond that: clang and the source packages' tools.
 set -euo pipefail
 
-build=(g++ cmake ninja-build libabsl-dev libtbb-dev libxxhash-dev)
-tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler libsqlite3-dev
+build=(g++ cmake ninja-build libabsl-dev libtbb-dev libsqlite3-dev libxxhash-dev)
+tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler
        nlohmann-json3-dev python3 spin libboost-dev libconcurrentqueue-dev)
 checks=(clang clang-format clang-tidy dpkg-dev git xz-utils)
 

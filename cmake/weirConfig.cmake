@@ -1,5 +1,6 @@
 include(CMakeFindDependencyMacro)
 find_dependency(absl)
+find_dependency(SQLite3)
 find_dependency(TBB)
 include(${CMAKE_CURRENT_LIST_DIR}/weirTargets.cmake)
 if("testing" IN_LIST weir_FIND_COMPONENTS)

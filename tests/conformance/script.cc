@@ -15,7 +15,6 @@
 #include "tests/conformance/expression.h"
 #include "tests/conformance/node_actions.h"
 
-#include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/event.h"
 #include "weir/runtime/graph.h"
 #include "weir/runtime/run.h"
@@ -43,9 +42,9 @@ std::vector<std::string> StopsOf(const Spec& op, const char* field) {
 // Script: the ops of a case on its one compiled graph.
 class Script {
  public:
-  Script(const Spec& a_case, MemoryCheckpointerOptions stored)
+  Script(const Spec& a_case, Checkpointer* store)
       : case_(a_case),
-        checkpointer_(stored),
+        store_(store),
         graph_(BuildGraph(a_case.at("graph"), &counters_)) {}
 
   json Run(const Spec& op) {
@@ -176,7 +175,7 @@ class Script {
   }
 
   Checkpointer* checkpointer() {
-    return case_.value("checkpointer", false) ? &checkpointer_ : nullptr;
+    return case_.value("checkpointer", false) ? store_ : nullptr;
   }
 
   absl::StatusOr<RunOptions> OptionsOf(const Spec& op) {
@@ -192,7 +191,7 @@ class Script {
         "recursion_limit", case_.value("recursion_limit", int64_t{25}));
     if (case_.value("checkpointer", false)) {
       options.thread_id = op.at("thread").get<std::string>();
-      options.checkpointer = &checkpointer_;
+      options.checkpointer = store_;
     }
     if (op.contains("from")) {
       absl::StatusOr<CheckpointRef> from = PointOf(op, op["from"]);
@@ -238,15 +237,15 @@ class Script {
   }
 
   const Spec& case_;
-  MemoryCheckpointer checkpointer_;
+  Checkpointer* const store_;
   Counters counters_;
   const absl::StatusOr<Graph> graph_;
 };
 
 }  // namespace
 
-json RunCase(const Spec& a_case, MemoryCheckpointerOptions stored) {
-  Script script(a_case, stored);
+json RunCase(const Spec& a_case, Checkpointer* store) {
+  Script script(a_case, store);
   json results = json::array();
   for (const Spec& op : a_case.at("script")) results.push_back(script.Run(op));
   return results;

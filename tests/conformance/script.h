@@ -3,13 +3,13 @@
 
 #include "tests/conformance/json_values.h"
 
-#include "weir/checkpoint/memory_checkpointer.h"
+#include "weir/checkpoint/checkpointer.h"
 
 namespace weir::conformance {
 
-// Builds the graph of a case, carries out its script with a store of these
-// options and returns the results, a list. Throws where the case is faulty.
-json RunCase(const Spec& a_case, MemoryCheckpointerOptions stored = {});
+// Builds the graph of a case, carries out its script with a fresh store and
+// returns the results, a list. Throws where the case is faulty.
+json RunCase(const Spec& a_case, Checkpointer* store);
 
 }  // namespace weir::conformance
 

@@ -1,0 +1,49 @@
+#ifndef WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
+#define WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace weir {
+inline namespace v0 {
+namespace internal {
+
+// CheckedPages: a SQLite VFS that puts a checksum at the end of each page of a
+// database file, and refuses to read a page that differs from it, with
+// SQLITE_IOERR_DATA. Without it a changed byte in the tree that leads to a
+// record could make the record seem never to have been stored. It needs
+// kCheckedBytes reserved in each page; other databases it leaves as they are.
+//
+// Lifetime: from Register() until destroyed SQLite knows it by name(), and
+//           connections through it must be closed before.
+// Source:   SQLite's cksumvfs, on its documented VFS interface; the checksum is
+//           XXH3 of the page, with its number for a seed.
+class CheckedPages {
+ public:
+  static constexpr int kCheckedBytes = 8;
+
+  // `under` is the VFS below by name; "" for SQLite's default. InvalidArgument
+  // if there is none.
+  static absl::StatusOr<std::unique_ptr<CheckedPages>> Register(
+      const std::string& under);
+  ~CheckedPages();
+  CheckedPages(const CheckedPages&) = delete;
+  CheckedPages& operator=(const CheckedPages&) = delete;
+
+  const std::string& name() const { return name_; }
+
+ private:
+  struct Vfs;
+  CheckedPages();
+
+  std::string name_;
+  std::unique_ptr<Vfs> vfs_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weir
+
+#endif  // WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_

@@ -1,0 +1,658 @@
+#include "weir/checkpoint/sqlite_checkpointer.h"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tests/checkpoint/checkpointer_conformance.h"
+#include "tests/checkpoint/failing_checkpointer.h"
+#include "tests/checkpoint/fault_vfs.h"
+#include "tests/checkpoint/temp_folder.h"
+
+namespace weir {
+namespace {
+
+using Store = std::unique_ptr<SqliteCheckpointer>;
+using Tuple = std::optional<CheckpointTuple>;
+
+Store Opened(const std::string& path, SqliteOptions options = {}) {
+  absl::StatusOr<Store> store = SqliteCheckpointer::Open(path, options);
+  EXPECT_TRUE(store.ok()) << store.status();
+  return store.ok() ? *std::move(store) : nullptr;
+}
+
+// One in a folder of its own, which goes with it.
+std::unique_ptr<Checkpointer> InFolder(SqliteOptions options) {
+  auto folder = std::make_shared<TempFolder>();
+  Store store = Opened(folder->File("db"), std::move(options));
+  return std::make_unique<FailingCheckpointer>(std::shared_ptr<Checkpointer>(
+      store.release(), [folder](Checkpointer* made) { delete made; }));
+}
+
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(
+    Stores, CheckpointerConformanceTest,
+    testing::Values(CheckpointerCase{"Sqlite", [] { return InFolder({}); }},
+                    CheckpointerCase{"SqliteOneByOne",
+                                     [] {
+                                       return InFolder({.max_batch_calls = 1,
+                                                        .wal_bytes = 1});
+                                     }}),
+    [](const auto& store) { return store.param.name; });
+
+namespace {
+
+template <class T, class Call>
+T Wait(Call call) {
+  absl::Notification given;
+  std::optional<T> result;
+  call([&](T answer) {
+    result.emplace(std::move(answer));
+    given.Notify();
+  });
+  given.WaitForNotification();
+  return *std::move(result);
+}
+absl::StatusOr<ThreadLease> TryOpen(Checkpointer& store, const char* thread) {
+  return Wait<absl::StatusOr<ThreadLease>>(
+      [&](auto done) { store.Open(thread, std::move(done)); });
+}
+Fence Open(Checkpointer& store, const char* thread) {
+  absl::StatusOr<ThreadLease> lease = TryOpen(store, thread);
+  EXPECT_TRUE(lease.ok()) << lease.status();
+  return lease.ok() ? lease->fence : Fence();
+}
+absl::Status Put(Checkpointer& store, const Fence& fence, NewCheckpoint made) {
+  return Wait<absl::Status>(
+      [&](auto done) { store.Put(fence, std::move(made), std::move(done)); });
+}
+absl::Status PutWrites(Checkpointer& store, const Fence& fence,
+                       NewWrites made) {
+  return Wait<absl::Status>([&](auto done) {
+    store.PutWrites(fence, std::move(made), std::move(done));
+  });
+}
+absl::StatusOr<Tuple> Get(Checkpointer& store, CheckpointKey key) {
+  return Wait<absl::StatusOr<Tuple>>(
+      [&](auto done) { store.Get(std::move(key), std::move(done)); });
+}
+absl::StatusOr<std::vector<CheckpointTuple>> List(Checkpointer& store) {
+  return Wait<absl::StatusOr<std::vector<CheckpointTuple>>>(
+      [&](auto done) { store.List({}, std::move(done)); });
+}
+
+NewCheckpoint Make(uint64_t sequence, CheckpointId base, const char* channel,
+                   std::string value) {
+  NewCheckpoint made;
+  made.checkpoint.id = {sequence, 1};
+  made.checkpoint.parent = base;
+  made.base = base;
+  made.checkpoint.channels.push_back(
+      {.channel = channel,
+       .version = sequence,
+       .value = SavedValue::FromBytes(std::move(value))});
+  return made;
+}
+
+std::string TextOf(const CheckpointTuple& tuple) {
+  const Checkpoint& c = tuple.checkpoint;
+  std::string text = absl::StrFormat(
+      "%s/%s/%s<%s@%d %s %d %s", tuple.thread, c.ns, c.id.ToString(),
+      c.parent.ToString(), absl::ToUnixNanos(c.created_at), c.metadata.source,
+      c.metadata.step, c.metadata.run_id);
+  for (const SavedChannel& s : c.channels) {
+    text += absl::StrFormat(" %s/%d/%d=%s", s.channel, s.version, s.appended_to,
+                            s.value.has_value() ? *s.value.bytes() : "-");
+  }
+  for (const PendingWrite& w : tuple.writes) {
+    text += absl::StrFormat(" %s.%d %s=%s by %s", w.task_id, w.index, w.channel,
+                            w.value.has_value() ? *w.value.bytes() : "-",
+                            w.run_id == nullptr ? "nobody" : *w.run_id);
+  }
+  return text;
+}
+std::string AllOf(Checkpointer& store) {
+  const absl::StatusOr<std::vector<CheckpointTuple>> all = List(store);
+  EXPECT_TRUE(all.ok()) << all.status();
+  std::string text;
+  if (!all.ok()) return text;
+  for (const CheckpointTuple& tuple : *all) text += TextOf(tuple) + "\n";
+  return text;
+}
+
+std::string BytesOf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+void Write(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+// Some of everything, in values short and long.
+void Fill(Checkpointer& store) {
+  for (const char* thread : {"one", "two"}) {
+    const Fence fence = Open(store, thread);
+    CheckpointId base;
+    for (uint64_t i = 1; i <= 12; ++i) {
+      NewCheckpoint made = Make(i, base, "short", absl::StrFormat("s%d", i));
+      Checkpoint& c = made.checkpoint;
+      c.channels.insert(
+          c.channels.begin(),
+          {.channel = "pieces",
+           .version = i,
+           .appended_to = i - 1,
+           .value = SavedValue::FromBytes(absl::StrFormat("piece %d", i))});
+      if (i % 4 == 1) {
+        c.channels.insert(c.channels.begin(),
+                          {.channel = "long",
+                           .version = i,
+                           .value = SavedValue::FromBytes(
+                               std::string(3000, static_cast<char>('a' + i)))});
+      }
+      c.created_at = absl::FromUnixNanos(1785000000123456789);
+      c.metadata.run_id = i % 2 == 0 ? "run" : "";
+      c.metadata.step = -1;
+      base = c.id;
+      ASSERT_TRUE(Put(store, fence, std::move(made)).ok());
+      PendingWrite write{.task_id = absl::StrFormat("task%d", i),
+                         .channel = "short",
+                         .value = SavedValue::FromBytes("w")};
+      ASSERT_TRUE(PutWrites(store, fence, {"", base, {std::move(write)}}).ok());
+    }
+  }
+}
+
+class SqliteCheckpointerTest : public testing::Test {
+ protected:
+  TempFolder folder_;
+  const std::string path_ = folder_.File("db");
+};
+
+TEST_F(SqliteCheckpointerTest, OpeningAgainFindsAllAsItWas) {
+  Store store = Opened(path_);
+  Fill(*store);
+  const std::string before = AllOf(*store);
+  store = nullptr;
+  EXPECT_FALSE(std::filesystem::exists(path_ + "-wal"));
+  store = Opened(path_);
+  EXPECT_EQ(AllOf(*store), before);
+  const absl::StatusOr<ThreadLease> lease = TryOpen(*store, "one");
+  ASSERT_TRUE(lease.ok());
+  EXPECT_EQ(lease->last_sequence, 12);
+  EXPECT_EQ(lease->last_version, 12);
+}
+
+TEST_F(SqliteCheckpointerTest, FencesHoldAcrossOpenings) {
+  Store store = Opened(path_);
+  const Fence stale = Open(*store, "t");
+  const Fence valid = Open(*store, "t");
+  const Fence deleted = Open(*store, "deleted");
+  ASSERT_TRUE(Wait<absl::Status>([&](auto done) {
+                store->DeleteThread("deleted", std::move(done));
+              }).ok());
+  store = nullptr;
+  store = Opened(path_);
+  EXPECT_EQ(Put(*store, stale, Make(1, {}, "a", "v")).code(),
+            absl::StatusCode::kAborted);
+  EXPECT_TRUE(Put(*store, valid, Make(1, {}, "a", "v")).ok());
+  EXPECT_GT(Open(*store, "deleted").epoch, deleted.epoch);
+  EXPECT_EQ(Put(*store, deleted, Make(1, {}, "a", "v")).code(),
+            absl::StatusCode::kAborted);
+  EXPECT_GT(Open(*store, "t").epoch, valid.epoch);
+}
+
+TEST_F(SqliteCheckpointerTest, OrderOfWritesHoldsAcrossOpenings) {
+  Store store = Opened(path_);
+  const Fence fence = Open(*store, "t");
+  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  for (const char* task : {"z", "m", "a"}) {
+    PendingWrite write{.task_id = task, .index = kResumeWrite};
+    for (const char* run : {"r1", "r2"}) {
+      write.run_id = std::make_shared<const std::string>(run);
+      ASSERT_TRUE(PutWrites(*store, fence, {"", {1, 1}, {write}}).ok());
+    }
+    store = nullptr;
+    store = Opened(path_);
+  }
+  const absl::StatusOr<Tuple> tuple = Get(*store, {.thread = "t"});
+  std::string order;
+  for (const PendingWrite& w : (*tuple)->writes) {
+    order += w.task_id + *w.run_id + " ";
+  }
+  EXPECT_EQ(order, "zr2 mr2 ar2 ");
+}
+
+TEST_F(SqliteCheckpointerTest, ASecondWriterIsRefusedByName) {
+  Store store = Opened(path_);
+  const absl::Status second = SqliteCheckpointer::Open(path_).status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(
+      second.message(), absl::StrFormat("process %d on host ", getpid())))
+      << second;
+  // By another name too.
+  std::filesystem::create_symlink(path_, folder_.File("link"));
+  EXPECT_EQ(SqliteCheckpointer::Open(folder_.File("link")).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  store = nullptr;
+  EXPECT_NE(Opened(path_), nullptr);
+}
+
+// Changes a number in the file's header, by SQLite.
+void SetNumber(const std::string& path, const char* pragma) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, pragma, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+}
+
+void ExpectRefusedAndUntouched(const std::string& path,
+                               const std::string& message) {
+  const std::string before = BytesOf(path);
+  const absl::Status s = SqliteCheckpointer::Open(path).status();
+  EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition) << s;
+  EXPECT_TRUE(absl::StrContains(s.message(), message)) << s;
+  EXPECT_EQ(BytesOf(path), before);
+}
+
+TEST_F(SqliteCheckpointerTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
+  Fill(*Opened(path_));
+  SetNumber(path_, "PRAGMA user_version=2");
+  ExpectRefusedAndUntouched(path_, "newer version of weir");
+}
+
+TEST_F(SqliteCheckpointerTest, WhatIsNoWeirDatabaseIsRefusedAndLeftAsItIs) {
+  const std::string text = folder_.File("text");
+  Write(text, std::string(5000, 'x'));
+  ExpectRefusedAndUntouched(text, "not a weir database");
+  const std::string brief = folder_.File("brief");
+  Write(brief, "x");
+  ExpectRefusedAndUntouched(brief, "not a weir database");
+  for (const char* pragma :
+       {"CREATE TABLE t(a)", "PRAGMA journal_mode=WAL; CREATE TABLE t(a)",
+        "PRAGMA application_id=7; CREATE TABLE t(a)"}) {
+    const std::string other = folder_.File("other");
+    std::filesystem::remove(other);
+    SetNumber(other, pragma);
+    ExpectRefusedAndUntouched(other, "not a weir database");
+  }
+  EXPECT_FALSE(std::filesystem::exists(text + ".weir-lock"));
+}
+
+TEST_F(SqliteCheckpointerTest, BadArgumentsAreRefused) {
+  for (const SqliteOptions& options : std::vector<SqliteOptions>{
+           {.max_batch_calls = 0}, {.wal_bytes = 0}, {.vfs = "no such"}}) {
+    EXPECT_EQ(SqliteCheckpointer::Open(path_, options).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(SqliteCheckpointer::Open("").status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(SqliteCheckpointer::Open(folder_.File("no/such")).ok());
+}
+
+TEST_F(SqliteCheckpointerTest, ACallThatFailsLeavesItsNeighboursAlone) {
+  Store store = Opened(path_);
+  const Fence fence = Open(*store, "t");
+  const Fence void_fence{.thread = "t", .epoch = fence.epoch + 7};
+  std::vector<absl::StatusCode> codes;
+  const auto note = [&codes](absl::Status s) { codes.push_back(s.code()); };
+  // Held up by an answer, so that all are there for one transaction.
+  absl::Notification held, go;
+  store->Flush([&held, &go](absl::Status) {
+    held.Notify();
+    go.WaitForNotification();
+  });
+  held.WaitForNotification();
+  store->Put(fence, Make(1, {}, "a", "1"), note);
+  store->Put(void_fence, Make(2, {1, 1}, "a", "2"), note);
+  store->Put(fence, Make(2, {9, 9}, "a", "2"), note);
+  NewCheckpoint half = Make(2, {1, 1}, "b", std::string(100, 'b'));
+  half.checkpoint.channels.push_back(
+      {.channel = "c", .version = 2, .appended_to = 9});
+  store->Put(fence, std::move(half), note);
+  store->Put(fence, Make(2, {1, 1}, "a", "2"), note);
+  go.Notify();
+  EXPECT_TRUE(Wait<absl::Status>([&](auto done) {
+                store->Flush(std::move(done));
+              }).ok());
+  using absl::StatusCode;
+  EXPECT_EQ(codes, (std::vector<StatusCode>{
+                       StatusCode::kOk, StatusCode::kAborted,
+                       StatusCode::kFailedPrecondition,
+                       StatusCode::kFailedPrecondition, StatusCode::kOk}));
+  EXPECT_EQ(List(*store)->size(), 2);
+}
+
+TEST_F(SqliteCheckpointerTest, TheDestructorMakesWhatWaits) {
+  Store store = Opened(path_);
+  const Fence fence = Open(*store, "t");
+  int answers = 0;
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
+    store->Put(fence, Make(i, base, "a", "v"), [&answers](absl::Status s) {
+      EXPECT_TRUE(s.ok()) << s;
+      ++answers;
+    });
+  }
+  store = nullptr;
+  EXPECT_EQ(answers, 1000);
+  EXPECT_EQ(List(*Opened(path_))->size(), 1000);
+}
+
+TEST_F(SqliteCheckpointerTest, ValuesThatCannotBeStoredAreNamed) {
+  Store store = Opened(path_, {.max_value_bytes = 10});
+  const Fence fence = Open(*store, "t");
+  NewCheckpoint made = Make(1, {}, "a", "v");
+  made.checkpoint.channels[0].value =
+      SavedValue(std::make_shared<const int>(1), nullptr);
+  absl::Status s = Put(*store, fence, std::move(made));
+  EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(s.message(), "thread 't', channel 'a'")) << s;
+  s = Put(*store, fence, Make(1, {}, "a", "more than ten bytes"));
+  EXPECT_EQ(s.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(List(*store)->empty());
+}
+
+TEST_F(SqliteCheckpointerTest, AVersionIsOfOneValue) {
+  Store store = Opened(path_);
+  const Fence fence = Open(*store, "t");
+  const std::string value(100, 'v');
+  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", value)).ok());
+  NewCheckpoint made = Make(2, {}, "a", value);
+  made.checkpoint.channels[0].version = 1;
+  EXPECT_TRUE(Put(*store, fence, made).ok());
+  made = Make(3, {}, "a", std::string(100, 'w'));
+  made.checkpoint.channels[0].version = 1;
+  EXPECT_EQ(Put(*store, fence, made).code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+int64_t Count(const std::string& path, const char* sql) {
+  sqlite3* db = nullptr;
+  sqlite3_stmt* statement = nullptr;
+  EXPECT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_prepare_v2(db, sql, -1, &statement, nullptr), SQLITE_OK);
+  EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
+  const int64_t count = sqlite3_column_int64(statement, 0);
+  sqlite3_finalize(statement);
+  sqlite3_close(db);
+  return count;
+}
+
+TEST_F(SqliteCheckpointerTest, AnUnchangedValueIsStoredOnce) {
+  Store store = Opened(path_);
+  const Fence fence = Open(*store, "t");
+  ASSERT_TRUE(
+      Put(*store, fence, Make(1, {}, "long", std::string(100000, 'x'))).ok());
+  for (uint64_t i = 2; i <= 100; ++i) {
+    ASSERT_TRUE(Put(*store, fence, Make(i, {i - 1, 1}, "a", "v")).ok());
+  }
+  store = nullptr;
+  EXPECT_EQ(Count(path_, "SELECT count(*) FROM value"), 1);
+  EXPECT_LT(std::filesystem::file_size(path_), 200000);
+}
+
+TEST_F(SqliteCheckpointerTest, WhatIsDeletedIsNotInTheFileAnyMore) {
+  Store store = Opened(path_);
+  Fill(*store);
+  for (const char* thread : {"one", "two"}) {
+    const Fence fence = Open(*store, thread);
+    NewCheckpoint made = Make(13, {}, "marked", std::string(100, '#'));
+    made.checkpoint.metadata.run_id = "marked";
+    ASSERT_TRUE(Put(*store, fence, std::move(made)).ok());
+    ASSERT_TRUE(PutWrites(*store, fence,
+                          {"", {13, 1}, {{.task_id = std::string(100, '#')}}})
+                    .ok());
+  }
+  EXPECT_TRUE(Wait<absl::Status>([&](auto done) {
+                store->DeleteRuns({"marked"}, std::move(done));
+              }).ok());
+  store = nullptr;
+  EXPECT_EQ(BytesOf(path_).find("####"), std::string::npos);
+  store = Opened(path_);
+  EXPECT_EQ(List(*store)->size(), 24);
+  EXPECT_TRUE(
+      Wait<absl::Status>([&](auto done) {
+        store->Prune({"one", "two"}, PruneMode::kKeepLatest, std::move(done));
+      }).ok());
+  EXPECT_EQ(List(*store)->size(), 2);
+  store = nullptr;
+  // A piece for each checkpoint is still read by History().
+  EXPECT_EQ(
+      Count(path_, "SELECT count(*) FROM value WHERE channel=x'6c6f6e67'"), 2);
+  EXPECT_EQ(Count(path_, "SELECT count(*) FROM task_write"), 2);
+}
+
+// Puts `n` checkpoints that all wait for the same transaction, after `base`.
+std::vector<absl::Status> PutTogether(Checkpointer& store, const Fence& fence,
+                                      uint64_t base, uint64_t n) {
+  std::vector<absl::Status> answers;
+  absl::Notification held, go;
+  store.Flush([&held, &go](absl::Status) {
+    held.Notify();
+    go.WaitForNotification();
+  });
+  held.WaitForNotification();
+  for (uint64_t i = base + 1; i <= base + n; ++i) {
+    const CheckpointId parent =
+        i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
+    store.Put(fence, Make(i, parent, "a", "v"),
+              [&answers](absl::Status s) { answers.push_back(std::move(s)); });
+  }
+  go.Notify();
+  Wait<bool>([&](auto done) {
+    store.Flush([done = std::move(done)](absl::Status s) { done(s.ok()); });
+  });
+  return answers;
+}
+
+TEST_F(SqliteCheckpointerTest, WhatWaitsSharesOneSynchronisation) {
+  FaultVfs vfs;
+  Store store = Opened(path_, {.vfs = FaultVfs::kName});
+  const Fence fence = Open(*store, "t");
+  int before = vfs.syncs();
+  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  EXPECT_EQ(vfs.syncs() - before, 1);
+  before = vfs.syncs();
+  EXPECT_EQ(PutTogether(*store, fence, 1, 200).size(), 200);
+  EXPECT_EQ(vfs.syncs() - before, 1);
+  before = vfs.syncs();
+  EXPECT_TRUE(Get(*store, {.thread = "t"}).ok());
+  EXPECT_EQ(vfs.syncs() - before, 0);
+  store = nullptr;
+}
+
+TEST_F(SqliteCheckpointerTest, AfterAFailedSynchronisationEveryCallFails) {
+  FaultVfs vfs;
+  Store store = Opened(path_, {.vfs = FaultVfs::kName});
+  const Fence fence = Open(*store, "t");
+  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  vfs.FailSyncs(SQLITE_IOERR_FSYNC);
+  for (const absl::Status& s : PutTogether(*store, fence, 1, 3)) {
+    EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
+    EXPECT_TRUE(absl::StrContains(s.message(), "thread 't'")) << s;
+  }
+  vfs.FailSyncs(SQLITE_OK);
+  for (const absl::Status& s :
+       {Put(*store, fence, Make(2, {1, 1}, "a", "v")),
+        Get(*store, {.thread = "t"}).status(), List(*store).status()}) {
+    EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
+    EXPECT_TRUE(absl::StrContains(s.message(), "opened anew")) << s;
+  }
+  store = nullptr;
+  store = Opened(path_);
+  EXPECT_GE(List(*store)->size(), 1);
+  EXPECT_TRUE(Put(*store, fence, Make(9, {1, 1}, "a", "v")).ok());
+}
+
+TEST_F(SqliteCheckpointerTest, AFullDiskFailsTheTransactionAlone) {
+  FaultVfs vfs;
+  Store store = Opened(path_, {.vfs = FaultVfs::kName});
+  const Fence fence = Open(*store, "t");
+  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  const std::string before = AllOf(*store);
+  vfs.FailWrites(SQLITE_FULL);
+  for (const absl::Status& s : PutTogether(*store, fence, 1, 3)) {
+    EXPECT_EQ(s.code(), absl::StatusCode::kResourceExhausted) << s;
+  }
+  EXPECT_EQ(AllOf(*store), before);
+  vfs.FailWrites(SQLITE_OK);
+  EXPECT_TRUE(Put(*store, fence, Make(2, {1, 1}, "a", "v")).ok());
+  store = nullptr;
+  EXPECT_EQ(List(*Opened(path_))->size(), 2);
+}
+
+// Puts checkpoints, each followed by a write of a task of its own.
+void PutLine(Checkpointer& store, uint64_t n) {
+  const Fence fence = Open(store, "t");
+  for (uint64_t i = 1; i <= n; ++i) {
+    const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
+    ASSERT_TRUE(
+        Put(store, fence, Make(i, base, "a", std::string(i * 10, 'x'))).ok());
+    PendingWrite write{.task_id = "task", .channel = "a"};
+    ASSERT_TRUE(PutWrites(store, fence, {"", {i, 1}, {write}}).ok());
+  }
+}
+
+// How many of them there are; fails if they are not the first of the line.
+size_t CountLine(Checkpointer& store) {
+  const absl::StatusOr<std::vector<CheckpointTuple>> all = List(store);
+  EXPECT_TRUE(all.ok()) << all.status();
+  const size_t n = all.ok() ? all->size() : 0;
+  for (size_t i = 0; i < n; ++i) {
+    const CheckpointTuple& tuple = (*all)[n - 1 - i];
+    EXPECT_EQ(tuple.checkpoint.id.sequence, i + 1);
+    EXPECT_EQ(tuple.checkpoint.channels.at(0).value.bytes()->size(),
+              (i + 1) * 10);
+    EXPECT_GE(tuple.writes.size(), i + 1 < n ? 1 : 0);
+  }
+  return n;
+}
+
+TEST_F(SqliteCheckpointerTest, AfterACrashThereIsWhatWasDone) {
+  Store store = Opened(path_);
+  PutLine(*store, 20);
+  // As the files are at this moment, and with less and less of the log.
+  const std::string file = BytesOf(path_);
+  const std::string log = BytesOf(path_ + "-wal");
+  const std::string copy = folder_.File("copy");
+  size_t last = 20;
+  for (size_t lost = 0; lost < log.size(); lost += 5000) {
+    std::filesystem::remove(copy + "-shm");
+    Write(copy, file);
+    Write(copy + "-wal", log.substr(0, log.size() - lost));
+    const size_t n = CountLine(*Opened(copy));
+    EXPECT_LE(n, last);
+    EXPECT_TRUE(lost != 0 || n == 20);
+    last = n;
+  }
+  EXPECT_LT(last, 3);
+}
+
+TEST_F(SqliteCheckpointerTest, TheLogIsCopiedWhenItHasGrown) {
+  Store store = Opened(path_, {.wal_bytes = 1 << 20});
+  const Fence fence = Open(*store, "t");
+  for (uint64_t i = 1; i <= 100; ++i) {
+    const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
+    ASSERT_TRUE(
+        Put(*store, fence, Make(i, base, "a", std::string(100000, 'x'))).ok());
+  }
+  EXPECT_LT(std::filesystem::file_size(path_ + "-wal"), 2 << 20);
+  EXPECT_EQ(List(*store)->size(), 100);
+}
+
+// Each answer is the one of the whole file, or says that something is damaged.
+void ExpectNothingWrong(const std::string& path,
+                        const std::vector<std::string>& expected, int& wrong,
+                        int& found) {
+  absl::StatusOr<Store> store = SqliteCheckpointer::Open(path);
+  if (!store.ok()) {
+    ++found;
+    return;
+  }
+  size_t i = 0;
+  for (const char* thread : {"one", "two"}) {
+    for (uint64_t at = 1; at <= 12; ++at) {
+      const absl::StatusOr<Tuple> tuple =
+          Get(**store, {.thread = thread, .id = CheckpointId{at, 1}});
+      const std::string& right = expected[i++];
+      if (!tuple.ok()) {
+        ++found;
+        EXPECT_TRUE(absl::StrContains(tuple.status().message(), thread))
+            << tuple.status();
+      } else if (!*tuple || TextOf(**tuple) != right) {
+        ++wrong;
+      }
+    }
+  }
+}
+
+TEST_F(SqliteCheckpointerTest, ADamagedPageNeverGivesAWrongAnswer) {
+  Fill(*Opened(path_));
+  std::vector<std::string> expected;
+  {
+    Store store = Opened(path_);
+    for (const char* thread : {"one", "two"}) {
+      for (uint64_t at = 1; at <= 12; ++at) {
+        expected.push_back(TextOf(
+            **Get(*store, {.thread = thread, .id = CheckpointId{at, 1}})));
+      }
+    }
+  }
+  const std::string whole = BytesOf(path_);
+  const size_t kPage = 4096;
+  const std::string damaged = folder_.File("damaged");
+  int wrong = 0, found = 0;
+  uint64_t random = 12345;
+  const auto next = [&random](size_t below) {
+    random = random * 6364136223846793005 + 1442695040888963407;
+    return static_cast<size_t>(random >> 33) % below;
+  };
+  const auto check = [&](const std::string& bytes) {
+    std::filesystem::remove(damaged + "-wal");
+    std::filesystem::remove(damaged + "-shm");
+    Write(damaged, bytes);
+    ExpectNothingWrong(damaged, expected, wrong, found);
+  };
+  for (size_t page = 0; page < whole.size(); page += kPage) {
+    for (int i = 0; i < 4; ++i) {
+      std::string bytes = whole;
+      char& byte = bytes[page + next(kPage)];
+      byte = static_cast<char>(byte ^ 1 << next(8));
+      check(bytes);
+    }
+    std::string zeroed = whole;
+    zeroed.replace(page, kPage, kPage, '\0');
+    if (page != 0) check(zeroed);
+    std::string swapped = whole;
+    const size_t other = kPage * next(whole.size() / kPage);
+    swapped.replace(page, kPage, whole, other, kPage);
+    check(swapped);
+    if (page != 0) check(whole.substr(0, page));
+  }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(found, 100);
+  RecordProperty("found", found);
+}
+
+}  // namespace
+}  // namespace weir
