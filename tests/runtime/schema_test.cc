@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/graph_run.h"
@@ -33,7 +34,9 @@ class SchemaTest : public testing::Test {
     builder_.AddNode(
         name,
         [this, name](NodeContext& node) {
-          seen_[name] = node.input().ToJson();
+          std::string seen = node.input().ToJson();
+          const absl::MutexLock lock(&mutex_);  // Nodes run side by side.
+          seen_[name] = std::move(seen);
         },
         std::move(options));
   }
@@ -47,6 +50,7 @@ class SchemaTest : public testing::Test {
   }
 
   StateGraph builder_;
+  absl::Mutex mutex_;
   std::map<std::string, std::string> seen_;
 };
 
