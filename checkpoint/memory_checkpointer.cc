@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 
+#include "weir/checkpoint/internal/contract.h"
 #include "weir/checkpoint/internal/metadata_filter.h"
 #include "weir/checkpoint/internal/mutex.h"
 #include "weir/checkpoint/internal/saved_nodes.h"
@@ -82,17 +84,7 @@ void AddFound(const std::string& thread, const SavedNamespace& in,
   }
 }
 
-absl::Status Refused(const std::string& thread, const CheckpointId& id,
-                     const std::string& why) {
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "thread '%s', checkpoint %s: %s", thread, id.ToString(), why));
-}
-
-absl::Status CheckId(const std::string& thread, const CheckpointId& id) {
-  if (id.has_value()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrFormat("thread '%s': a checkpoint has no id", thread));
-}
+constexpr size_t kAnySize = std::numeric_limits<size_t>::max();
 
 absl::string_view AbslView(std::string_view text) {
   return {text.data(), text.size()};
@@ -115,21 +107,6 @@ Ref<Node> TakeNode(NewCheckpoint& made) {
         new Piece{.channel = {.channel = std::move(name)}, .removed = true});
   }
   return node;
-}
-
-// Makes `value` the bytes of what it is.
-absl::Status ToBytes(std::string_view thread, std::string_view channel,
-                     SavedValue& value) {
-  if (!value.has_value()) return absl::OkStatus();
-  std::string bytes;
-  if (absl::Status s = value.Encode(&bytes); !s.ok()) {
-    return absl::Status(
-        s.code(),
-        absl::StrFormat("thread '%s', channel '%s': %s", std::string(thread),
-                        std::string(channel), std::string(s.message())));
-  }
-  value = SavedValue::FromBytes(std::move(bytes));
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -174,12 +151,6 @@ struct MemoryCheckpointer::Rep {
     // Another hash than the tables', which would else have only like ones.
     return shards[std::hash<std::string_view>()(thread) % shards.size()];
   }
-  static absl::Status FencedError(const Fence& fence) {
-    return absl::AbortedError(absl::StrFormat(
-        "thread '%s': another run or update has begun on it since; those of "
-        "one thread follow one another (epoch %d is fenced)",
-        fence.thread, fence.epoch));
-  }
 
   // These take of what they are given.
   absl::Status Put(const Fence& fence, NewCheckpoint& made);
@@ -196,24 +167,26 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
                                           NewCheckpoint& made) {
   Checkpoint& checkpoint = made.checkpoint;
   const CheckpointId id = checkpoint.id;
-  if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
+  if (absl::Status s = internal::CheckId(fence.thread, id); !s.ok()) return s;
   Ref<Node> node = TakeNode(made);
   Ended ended;
 
   Shard& shard = ShardOf(fence.thread);
   internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Fenced(fence);
-  if (thread == nullptr) return FencedError(fence);
+  if (thread == nullptr) return internal::FencedError(fence);
   SavedNamespace* in = thread->Find(checkpoint.ns);
   if (in != nullptr && !in->Takes(id)) {
-    return Refused(fence.thread, id, "its id is not stored, nor the greatest");
+    return internal::Refused(fence.thread, id,
+                             "its id is not stored, nor the greatest");
   }
   const Entry* base = nullptr;
   if (made.base.has_value()) {
     if (in != nullptr) base = in->Find(made.base);
     if (base == nullptr) {
-      return Refused(fence.thread, id,
-                     "its base " + made.base.ToString() + " is not stored");
+      return internal::Refused(
+          fence.thread, id,
+          "its base " + made.base.ToString() + " is not stored");
     }
   }
   uint64_t last_version = thread->last_version;
@@ -226,10 +199,11 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
     }
     if (!piece->before ||
         piece->before->channel.version != channel.appended_to) {
-      return Refused(fence.thread, id,
-                     absl::StrFormat("channel '%s' is appended to version %d, "
-                                     "which its base has not",
-                                     channel.channel, channel.appended_to));
+      return internal::Refused(
+          fence.thread, id,
+          absl::StrFormat("channel '%s' is appended to version %d, "
+                          "which its base has not",
+                          channel.channel, channel.appended_to));
     }
   }
 
@@ -252,14 +226,15 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
 absl::Status MemoryCheckpointer::Rep::PutWrites(const Fence& fence,
                                                 NewWrites& writes) {
   const CheckpointId id = writes.checkpoint;
-  if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
+  if (absl::Status s = internal::CheckId(fence.thread, id); !s.ok()) return s;
   Shard& shard = ShardOf(fence.thread);
   internal::MutexLock lock(&shard.mutex);
   SavedThread* thread = shard.Fenced(fence);
-  if (thread == nullptr) return FencedError(fence);
+  if (thread == nullptr) return internal::FencedError(fence);
   SavedNamespace* in = thread->Find(writes.ns);
   if (in != nullptr && !in->Takes(id)) {
-    return Refused(fence.thread, id, "it is not stored and never can be");
+    return internal::Refused(fence.thread, id,
+                             "it is not stored and never can be");
   }
   if (writes.writes.empty()) return absl::OkStatus();
   if (in == nullptr) in = &thread->namespaces[writes.ns];
@@ -364,8 +339,7 @@ absl::Status MemoryCheckpointer::Rep::CopyThread(const std::string& from,
     internal::MutexLock lock(&shard.mutex);
     const SavedThread* thread = shard.Find(from);
     if (thread == nullptr || thread->namespaces.empty()) {
-      return absl::NotFoundError(
-          absl::StrFormat("thread '%s' has nothing stored", from));
+      return internal::NothingStored(from);
     }
     copy = *thread;
   }
@@ -374,8 +348,7 @@ absl::Status MemoryCheckpointer::Rep::CopyThread(const std::string& from,
   internal::MutexLock lock(&shard.mutex);
   SavedThread& thread = shard.threads[to];
   if (!thread.namespaces.empty()) {
-    return absl::AlreadyExistsError(
-        absl::StrFormat("thread '%s' has something stored", to));
+    return internal::SomethingStored(to);
   }
   copy.last_sequence = std::max(copy.last_sequence, thread.last_sequence);
   copy.last_version = std::max(copy.last_version, thread.last_version);
@@ -424,9 +397,8 @@ void MemoryCheckpointer::Put(const Fence& fence, NewCheckpoint&& checkpoint,
                              StatusDone done) {
   absl::Status encoded;
   if (options_.as_bytes) {
-    for (SavedChannel& channel : checkpoint.checkpoint.channels) {
-      encoded.Update(ToBytes(fence.thread, channel.channel, channel.value));
-    }
+    size_t bytes = 0;
+    encoded = internal::ToBytes(fence, checkpoint.checkpoint, kAnySize, bytes);
   }
   done(encoded.ok() ? rep_->Put(fence, checkpoint) : encoded);
 }
@@ -435,9 +407,8 @@ void MemoryCheckpointer::PutWrites(const Fence& fence, NewWrites&& writes,
                                    StatusDone done) {
   absl::Status encoded;
   if (options_.as_bytes) {
-    for (PendingWrite& write : writes.writes) {
-      encoded.Update(ToBytes(fence.thread, write.channel, write.value));
-    }
+    size_t bytes = 0;
+    encoded = internal::ToBytes(fence, writes, kAnySize, bytes);
   }
   done(encoded.ok() ? rep_->PutWrites(fence, writes) : encoded);
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 
 #include "weir/checkpoint/internal/commit_queue.h"
+#include "weir/checkpoint/internal/contract.h"
 #include "weir/checkpoint/internal/database.h"
 #include "weir/checkpoint/internal/lock_file.h"
 #include "weir/checkpoint/internal/stored_threads.h"
@@ -22,56 +23,6 @@ constexpr size_t kCallBytes = 256;  // What a call stores beside its values.
 
 std::string NameOf(std::string_view thread) {
   return absl::StrFormat("thread '%s'", std::string(thread));
-}
-
-// Makes `value` its bytes, in its own place. `name` says what it is.
-template <class Name>
-absl::Status Encode(SavedValue& value, size_t max_bytes, size_t& bytes,
-                    const Name& name) {
-  if (!value.has_value()) return absl::OkStatus();
-  if (value.bytes() == nullptr) {
-    std::string encoded;
-    if (absl::Status s = value.Encode(&encoded); !s.ok()) {
-      return {s.code(), absl::StrFormat("%s: %s", name(), s.message())};
-    }
-    value = SavedValue::FromBytes(std::move(encoded));
-  }
-  const size_t size = value.bytes()->size();
-  bytes += size;
-  if (size <= max_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrFormat("%s: a value of %d bytes is more than the %d that "
-                      "SqliteOptions::max_value_bytes allows",
-                      name(), size, max_bytes));
-}
-
-absl::Status EncodeAll(const Fence& fence, Checkpoint& checkpoint,
-                       size_t max_bytes, size_t& bytes) {
-  for (SavedChannel& channel : checkpoint.channels) {
-    bytes += channel.channel.size();
-    const auto name = [&fence, &channel] {
-      return absl::StrFormat("%s, channel '%s'", NameOf(fence.thread),
-                             channel.channel);
-    };
-    absl::Status s = Encode(channel.value, max_bytes, bytes, name);
-    if (!s.ok()) return s;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status EncodeAll(const Fence& fence, NewWrites& writes, size_t max_bytes,
-                       size_t& bytes) {
-  for (PendingWrite& write : writes.writes) {
-    bytes += kCallBytes;
-    const auto name = [&fence, &write] {
-      return absl::StrFormat("%s, task '%s', channel '%s'",
-                             NameOf(fence.thread), write.task_id,
-                             write.channel);
-    };
-    absl::Status s = Encode(write.value, max_bytes, bytes, name);
-    if (!s.ok()) return s;
-  }
-  return absl::OkStatus();
 }
 
 // A call whose result is a T: `make` gives a StatusOr of it.
@@ -183,8 +134,8 @@ void SqliteCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
 void SqliteCheckpointer::Put(const Fence& fence, NewCheckpoint&& checkpoint,
                              StatusDone done) {
   size_t bytes = 0;
-  absl::Status s = EncodeAll(fence, checkpoint.checkpoint,
-                             rep_->options.max_value_bytes, bytes);
+  absl::Status s = internal::ToBytes(fence, checkpoint.checkpoint,
+                                     rep_->options.max_value_bytes, bytes);
   if (!s.ok()) return done(std::move(s));
   rep_->queue->Add(ChangeFor(
       NameOf(fence.thread), bytes,
@@ -198,7 +149,7 @@ void SqliteCheckpointer::PutWrites(const Fence& fence, NewWrites&& writes,
                                    StatusDone done) {
   size_t bytes = 0;
   absl::Status s =
-      EncodeAll(fence, writes, rep_->options.max_value_bytes, bytes);
+      internal::ToBytes(fence, writes, rep_->options.max_value_bytes, bytes);
   if (!s.ok()) return done(std::move(s));
   rep_->queue->Add(ChangeFor(
       NameOf(fence.thread), bytes,

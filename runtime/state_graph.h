@@ -166,8 +166,9 @@ class WEIR_EXPORT StateGraph {
   // Has durable stores keep values of T where only the value says what it is:
   // what a Send carries, what nodes ask and are answered, what called functions
   // and blocks that run once return. Those of channels, None, bool, numbers,
-  // strings and lists of strings are known without. In such a store the name of
-  // T stands for it, which has to stay.
+  // strings and lists of strings are known without; a run that is to store a
+  // value of any other fails with FailedPrecondition. In such a store the name
+  // of T stands for it, which has to stay.
   template <class T>
   void AddType() {
     static_assert(HasCodec<T>, "a type that is stored needs a Codec");

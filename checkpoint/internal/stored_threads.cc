@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 
+#include "weir/checkpoint/internal/contract.h"
 #include "weir/checkpoint/internal/metadata_filter.h"
 #include "weir/checkpoint/internal/record.h"
 
@@ -104,17 +105,6 @@ constexpr char kDropWrites[] = "DELETE FROM task_write WHERE ns_id=?1";
 
 // SQLite's integers are signed; only equality of these matters there.
 int64_t Column(uint64_t number) { return static_cast<int64_t>(number); }
-
-absl::Status Refused(const std::string& thread, const CheckpointId& id,
-                     const std::string& why) {
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "thread '%s', checkpoint %s: %s", thread, id.ToString(), why));
-}
-absl::Status CheckId(const std::string& thread, const CheckpointId& id) {
-  if (id.has_value()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrFormat("thread '%s': a checkpoint has no id", thread));
-}
 
 StoredNamespace NamespaceAt(const Rows& rows) {
   return {.row = rows.Int(0),
@@ -219,10 +209,7 @@ absl::StatusOr<StoredThread> StoredThreads::Fenced(const Fence& fence) {
   if (*thread && fence.epoch != 0 && (*thread)->epoch == fence.epoch) {
     return **std::move(thread);
   }
-  return absl::AbortedError(absl::StrFormat(
-      "thread '%s': another run or update has begun on it since; those of "
-      "one thread follow one another (epoch %d is fenced)",
-      fence.thread, fence.epoch));
+  return FencedError(fence);
 }
 
 absl::Status StoredThreads::Update(const StoredThread& thread) {
@@ -777,14 +764,12 @@ absl::Status StoredThreads::CopyThread(const std::string& from,
   const absl::StatusOr<std::vector<StoredNamespace>> all = NamespacesOf(from);
   if (!all.ok()) return all.status();
   if (all->empty()) {
-    return absl::NotFoundError(
-        absl::StrFormat("thread '%s' has nothing stored", from));
+    return NothingStored(from);
   }
   const absl::StatusOr<std::vector<StoredNamespace>> there = NamespacesOf(to);
   if (!there.ok()) return there.status();
   if (!there->empty()) {
-    return absl::AlreadyExistsError(
-        absl::StrFormat("thread '%s' has something stored", to));
+    return SomethingStored(to);
   }
   const Maybe<StoredThread> source = FindThread(from);
   if (!source.ok()) return source.status();

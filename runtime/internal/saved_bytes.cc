@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 
@@ -20,16 +19,13 @@ namespace {
 
 constexpr uint8_t kFormat = 1;
 
-// What a Value is followed by.
+// What follows, where a Value is.
 enum class Held : uint8_t {
   kTyped,    // A type's name, and a value of it; see TypeTable.
   kRecord,   // Values: the arguments of a Send, by channel.
   kFailure,  // Of a block that runs once.
   kUpdate,   // The argument of a Send that a command holds.
 };
-
-class Writer;
-class Reader;
 
 template <class T, class Of>
 concept IsA = std::same_as<std::remove_const_t<T>, Of>;

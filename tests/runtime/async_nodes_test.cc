@@ -34,7 +34,8 @@
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/task.h"
 
-// Nodes that wait: coroutines, callbacks, and graphs that nodes call.
+// What waits without a thread: nodes that are coroutines or callbacks, graphs
+// that nodes call, and runs whose caller does not wait.
 namespace weir {
 namespace {
 
