@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "weir/channels/channel.h"
 #include "weir/channels/codec.h"
 #include "weir/channels/internal/refusals.h"
+#include "weir/channels/internal/wire.h"
 #include "weir/channels/internal/written.h"
 
 namespace weir {
@@ -91,6 +93,16 @@ class AppendLog {
       AppendToNewChunk(element);
     }
     ++size_;
+  }
+
+  // How many elements this has at its beginning that are the very ones of
+  // `base`, as the chunk tells that `base` ends in: all of them, or, if that
+  // was copied, those before it, or none.
+  size_t SharedWith(const AppendLog& base) const {
+    if (base.size_ == 0 || base.size_ > size_) return 0;
+    const Chunk* chunk = tail_->Find(base.size_ - 1);
+    if (chunk == base.tail_) return base.size_;
+    return chunk->prev == base.tail_->prev ? chunk->start : 0;
   }
 
   // Drops all elements but the first `size`. What they hold may be freed only
@@ -320,6 +332,75 @@ struct Codec<AppendLog<T>> : internal::ListCodec<AppendLog<T>, T> {
 
 namespace internal {
 
+// Of a List that is an AppendLog<T> or has one, and befriends this.
+template <class List, class T>
+class LogGrowth final : public Growth {
+ public:
+  Value Mark(const Value& snapshot) const override {
+    const auto* list = snapshot.As<List>();
+    return list == nullptr ? Value() : Value(Log(*list));
+  }
+  Value Added(const Value& mark, const Value& snapshot) const override {
+    const auto* before = mark.As<AppendLog<T>>();
+    const auto* list = snapshot.As<List>();
+    if (before == nullptr || list == nullptr) return Value();
+    const AppendLog<T>& log = Log(*list);
+    if (!BeginsWith(log, *before)) return Value();
+    AppendLog<T> added;
+    for (size_t i = before->size(); i < log.size(); ++i) added.Append(log[i]);
+    return Value(std::move(added));
+  }
+  const ValueType* added_type() const override {
+    return &ValueTypeOf<AppendLog<T>>::kType;
+  }
+  absl::Status Add(const Value& added, Value* snapshot) const override {
+    const auto* log = added.As<AppendLog<T>>();
+    auto* list = snapshot->Mutable<List>();
+    if (log == nullptr) return WrongSnapshot(added, added_type()->name);
+    if (list == nullptr) {
+      return WrongSnapshot(*snapshot, ValueTypeOf<List>::kType.name);
+    }
+    for (const T& one : *log) list->Append(one);
+    return absl::OkStatus();
+  }
+
+ private:
+  // Elements to compare at most: those of a chunk, which is copied when two
+  // logs append behind it, as that of a node may that was given this one.
+  static constexpr size_t kCompared = 1024;
+
+  static bool BeginsWith(const AppendLog<T>& log, const AppendLog<T>& base) {
+    if (log.size() < base.size()) return false;
+    const size_t shared = log.SharedWith(base);
+    if (base.size() - shared > kCompared) return false;
+    for (size_t i = shared; i < base.size(); ++i) {
+      if (!HaveSameBytes(log[i], base[i])) return false;
+    }
+    return true;
+  }
+  // What is stored is to be the same; == may see less.
+  static bool HaveSameBytes(const T& a, const T& b) {
+    if constexpr (HasCodec<T>) {
+      std::string bytes[2];
+      Codec<T>::Encode(a, &bytes[0]);
+      Codec<T>::Encode(b, &bytes[1]);
+      return !Nesting::TakeRefusal() && bytes[0] == bytes[1];
+    } else {
+      return false;
+    }
+  }
+  static const AppendLog<T>& Log(const List& list) {
+    if constexpr (std::same_as<List, AppendLog<T>>) {
+      return list;
+    } else {
+      return list.messages_;
+    }
+  }
+};
+
+template <class List, class T>
+inline constexpr LogGrowth<List, T> kLogGrowth{};
+
 template <class T>
 class AppendLogKind final : public ChannelKind {
  public:
@@ -355,6 +436,8 @@ class AppendLogKind final : public ChannelKind {
                       [&log](T one) { log.Append(std::move(one)); });
     return true;
   }
+
+  const Growth* growth() const override { return &kLogGrowth<AppendLog<T>, T>; }
 };
 
 }  // namespace internal

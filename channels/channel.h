@@ -81,6 +81,27 @@ class WEIR_EXPORT MessageReader {
   ~MessageReader() = default;
 };
 
+// Growth: how a channel whose values mostly grow at their end is stored in
+// pieces, each of which is what was added to the one before.
+//
+// Threads: immutable.
+class WEIR_EXPORT Growth {
+ public:
+  // What is kept of a value that Snapshot() gave, to know later ones by.
+  virtual Value Mark(const Value& snapshot) const = 0;
+  // What `snapshot` has behind the value that `mark` is of. Absent if it does
+  // not begin with that, or this cannot be told at once.
+  virtual Value Added(const Value& mark, const Value& snapshot) const = 0;
+  // The type of that, for reading it back from its bytes.
+  virtual const internal::ValueType* added_type() const = 0;
+  // Puts what was added behind `snapshot`. DataLoss if either is of another
+  // type.
+  virtual absl::Status Add(const Value& added, Value* snapshot) const = 0;
+
+ protected:
+  ~Growth() = default;
+};
+
 // ChannelKind: how the writes of one superstep become a channel's next value.
 // A kind of your own derives from this and is passed to StateGraph::AddChannel
 // in a ChannelDef.
@@ -136,6 +157,8 @@ class WEIR_EXPORT ChannelKind {
   virtual const internal::ValueType* snapshot_type() const {
     return read_type();
   }
+  // Of a channel that is stored in pieces; null for every other kind.
+  virtual const Growth* growth() const { return nullptr; }
   // Of a channel of messages; null for every other kind.
   virtual const MessageReader* messages() const { return nullptr; }
 

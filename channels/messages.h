@@ -133,6 +133,7 @@ class MessageList {
  private:
   using Traits = MessageTraits<M>;
   friend struct Codec<MessageList>;
+  friend class internal::LogGrowth<MessageList, M>;
 
   static void EnsureId(M& message, const MessageIds& new_id) {
     if (Traits::Id(message).empty()) Traits::SetId(message, new_id());
@@ -277,6 +278,9 @@ class MessagesKind final : public ChannelKind, private MessageReader {
     return true;
   }
 
+  const Growth* growth() const override {
+    return &kLogGrowth<MessageList<M>, M>;
+  }
   const MessageReader* messages() const override { return this; }
 
  private:

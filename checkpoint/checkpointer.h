@@ -19,6 +19,8 @@
 namespace weir {
 inline namespace v0 {
 
+class RunStore;  // In weir/checkpoint/run_store.h.
+
 // The right to write a thread. A thread has one writer: who opens it last.
 struct Fence {
   std::string thread{};
@@ -82,6 +84,10 @@ struct CheckpointerCapabilities {
   bool copy_thread = false;
   bool prune = false;
   bool history = false;
+  // Keeps values themselves (SavedValue::shared()) and never asks for their
+  // bytes, so that a whole value costs it nothing. Runs put pieces of values
+  // (SavedChannel::appended_to) to other stores that have a history.
+  bool shares_values = false;
 };
 
 // Checkpointer: where threads' checkpoints are kept; the contract of a store.
@@ -116,6 +122,10 @@ class WEIR_EXPORT Checkpointer {
   virtual ~Checkpointer() = default;
 
   virtual CheckpointerCapabilities capabilities() const = 0;
+
+  // Where a Runtime keeps its threads and runs; null if this keeps checkpoints
+  // alone.
+  virtual RunStore* runs() { return nullptr; }
 
   // Makes the caller the writer of `thread`, which need not exist, and every
   // earlier one's fence void.

@@ -375,8 +375,11 @@ MemoryCheckpointer::MemoryCheckpointer(MemoryCheckpointerOptions options)
 MemoryCheckpointer::~MemoryCheckpointer() = default;
 
 CheckpointerCapabilities MemoryCheckpointer::capabilities() const {
-  return {
-      .delete_runs = true, .copy_thread = true, .prune = true, .history = true};
+  return {.delete_runs = true,
+          .copy_thread = true,
+          .prune = true,
+          .history = true,
+          .shares_values = !options_.as_bytes};
 }
 
 void MemoryCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {

@@ -20,7 +20,7 @@ struct MemoryCheckpointerOptions {
 
 // MemoryCheckpointer: keeps threads in memory, for as long as it lives. It
 // shares values with the runs and does not encode them, unless told to, and has
-// every capability.
+// every other capability.
 //
 // Cost:     Put() and PutWrites() follow what they carry, not the state nor the
 //           length of the history; Put() over some calls. Get() follows the

@@ -1,6 +1,7 @@
 #include "weir/checkpoint/sqlite_checkpointer.h"
 
 #include <filesystem>
+#include <functional>
 #include <system_error>
 #include <utility>
 
@@ -10,7 +11,9 @@
 #include "weir/checkpoint/internal/contract.h"
 #include "weir/checkpoint/internal/database.h"
 #include "weir/checkpoint/internal/lock_file.h"
+#include "weir/checkpoint/internal/read_calls.h"
 #include "weir/checkpoint/internal/stored_threads.h"
+#include "weir/checkpoint/internal/thread_list.h"
 
 namespace weir {
 inline namespace v0 {
@@ -20,6 +23,9 @@ using internal::Call;
 using internal::StoredThreads;
 
 constexpr size_t kCallBytes = 256;  // What a call stores beside its values.
+// What a removal is taken to change, so that few of them are in a transaction
+// that others wait for.
+constexpr size_t kRemovalBytes = size_t{256} << 10;
 
 std::string NameOf(std::string_view thread) {
   return absl::StrFormat("thread '%s'", std::string(thread));
@@ -53,6 +59,14 @@ Call ChangeFor(std::string subject, size_t bytes, Make make,
           .answer = std::move(done)};
 }
 
+template <class Make>
+Call RemovalFor(std::string subject, Make make, Checkpointer::StatusDone done) {
+  Call call = ChangeFor(std::move(subject), kRemovalBytes, std::move(make),
+                        std::move(done));
+  call.erases = true;
+  return call;
+}
+
 absl::StatusOr<std::string> PathOf(const std::string& path) {
   if (path.empty()) {
     return absl::InvalidArgumentError("the path of the database is empty");
@@ -68,20 +82,152 @@ absl::StatusOr<std::string> PathOf(const std::string& path) {
 
 absl::Status CheckOptions(const SqliteOptions& options) {
   if (options.max_batch_calls == 0 || options.max_batch_bytes == 0 ||
-      options.wal_bytes <= 0 || options.max_value_bytes == 0) {
+      options.wal_bytes <= 0 || options.max_value_bytes == 0 ||
+      options.max_header_bytes == 0) {
     return absl::InvalidArgumentError(
         "each number of SqliteOptions must be more than 0");
   }
   return absl::OkStatus();
 }
 
+// The rows of a Runtime, in the same queue.
+class SqliteRunStore final : public RunStore {
+ public:
+  // `add` makes a call in its turn.
+  SqliteRunStore(std::function<void(Call)> add, size_t max_value_bytes,
+                 size_t max_header_bytes)
+      : add_(std::move(add)),
+        max_value_bytes_(max_value_bytes),
+        max_header_bytes_(max_header_bytes) {}
+
+  void Commit(RunCommit&& commit, StatusDone done) override {
+    size_t bytes = 0;
+    absl::Status s = ToBytes(commit, bytes);
+    if (!s.ok()) return done(std::move(s));
+    // What leaves while a run goes on is written over in time.
+    const bool erases =
+        !commit.checkpoint && !commit.writes && commit.events.empty() &&
+        !(commit.dropped_runs.empty() && commit.dropped_events.empty());
+    std::string subject = SubjectOf(commit);
+    Call call = ChangeFor(
+        std::move(subject), bytes,
+        [made = std::move(commit),
+         max_header_bytes = max_header_bytes_](StoredThreads& threads) {
+          return threads.Commit(made, max_header_bytes);
+        },
+        std::move(done));
+    call.erases = erases;
+    add_(std::move(call));
+  }
+  void GetThread(std::string_view thread,
+                 Done<std::optional<ThreadRows>> done) override {
+    Read<std::optional<ThreadRows>>(
+        NameOf(thread),
+        [thread = std::string(thread)](StoredThreads& threads) {
+          return threads.runs().GetThread(thread);
+        },
+        std::move(done));
+  }
+  void ListThreads(Done<std::vector<ThreadRow>> done) override {
+    Read<std::vector<ThreadRow>>(
+        "threads",
+        [](StoredThreads& threads) { return threads.runs().ListThreads(); },
+        std::move(done));
+  }
+  void GetRun(std::string_view run, Done<std::optional<RunRow>> done) override {
+    Read<std::optional<RunRow>>(
+        NameOfRun(run),
+        [run = std::string(run)](StoredThreads& threads) {
+          return threads.runs().GetRun(run);
+        },
+        std::move(done));
+  }
+  void ListUnfinished(Done<std::vector<RunRow>> done) override {
+    Read<std::vector<RunRow>>(
+        "runs",
+        [](StoredThreads& threads) { return threads.runs().ListUnfinished(); },
+        std::move(done));
+  }
+  void ListEvents(std::string_view run, uint64_t first,
+                  Done<std::vector<EventRow>> done) override {
+    Read<std::vector<EventRow>>(
+        NameOfRun(run),
+        [run = std::string(run), first](StoredThreads& threads) {
+          return threads.runs().ListEvents(run, first);
+        },
+        std::move(done));
+  }
+
+ private:
+  static std::string NameOfRun(std::string_view run) {
+    return absl::StrFormat("run '%s'", std::string(run));
+  }
+  static std::string SubjectOf(const RunCommit& commit) {
+    if (!commit.fence.thread.empty()) return NameOf(commit.fence.thread);
+    if (!commit.runs.empty()) return NameOfRun(commit.runs.front().run);
+    if (!commit.threads.empty()) return NameOf(commit.threads.front().thread);
+    return "a Runtime's rows";
+  }
+  template <class T, class Make>
+  void Read(std::string subject, Make make, Done<T> done) {
+    add_(CallFor<T>(/*changes=*/false, std::move(subject), std::move(make),
+                    std::move(done)));
+  }
+  absl::Status ToBytes(RunCommit& commit, size_t& bytes) const {
+    const auto note = [&](const std::string& name, const std::string& record) {
+      bytes += record.size();
+      if (record.size() <= max_value_bytes_) return absl::OkStatus();
+      return internal::TooLarge(name, record.size(), max_value_bytes_);
+    };
+    absl::Status s;
+    if (commit.checkpoint) {
+      s.Update(internal::ToBytes(commit.fence, commit.checkpoint->checkpoint,
+                                 max_value_bytes_, bytes));
+    }
+    if (commit.writes) {
+      s.Update(internal::ToBytes(commit.fence, *commit.writes, max_value_bytes_,
+                                 bytes));
+    }
+    for (const ThreadRow& row : commit.threads) {
+      s.Update(note("the row of " + NameOf(row.thread), row.record));
+    }
+    for (const RunRow& row : commit.runs) {
+      s.Update(note("the row of " + NameOfRun(row.run), row.record));
+    }
+    for (const EventRow& row : commit.events) {
+      s.Update(note("events of " + NameOfRun(row.run), row.record));
+    }
+    return s;
+  }
+
+  const std::function<void(Call)> add_;
+  const size_t max_value_bytes_;
+  const size_t max_header_bytes_;
+};
+
 }  // namespace
 
 // Members end in the reverse order: calls, database, lock.
 struct SqliteCheckpointer::Rep {
+  Rep(std::unique_ptr<internal::LockFile> its_lock, SqliteOptions its_options,
+      std::unique_ptr<internal::CommitQueue> its_queue,
+      std::unique_ptr<internal::ReadCalls> its_reader)
+      : lock(std::move(its_lock)),
+        options(std::move(its_options)),
+        queue(std::move(its_queue)),
+        reader(std::move(its_reader)) {}
+
   std::unique_ptr<internal::LockFile> lock;
   SqliteOptions options;
   std::unique_ptr<internal::CommitQueue> queue;
+  std::unique_ptr<internal::ReadCalls> reader;  // Instead, if it only reads.
+
+  void Add(Call call) {
+    if (queue != nullptr) return queue->Add(std::move(call));
+    reader->Add(std::move(call));
+  }
+  SqliteRunStore runs{[this](Call call) { Add(std::move(call)); },
+                      options.max_value_bytes, options.max_header_bytes};
 };
 
 SqliteCheckpointer::SqliteCheckpointer(std::unique_ptr<Rep> rep)
@@ -93,6 +239,14 @@ absl::StatusOr<std::unique_ptr<SqliteCheckpointer>> SqliteCheckpointer::Open(
   if (absl::Status s = CheckOptions(options); !s.ok()) return s;
   const absl::StatusOr<std::string> whole = PathOf(path);
   if (!whole.ok()) return whole.status();
+  if (options.read_only) {
+    auto reader = std::make_unique<internal::ReadCalls>(*whole, options.vfs);
+    absl::Status s = reader->Read([](auto&) { return absl::OkStatus(); });
+    if (!s.ok()) return s;
+    return std::unique_ptr<SqliteCheckpointer>(
+        new SqliteCheckpointer(std::make_unique<Rep>(
+            nullptr, std::move(options), nullptr, std::move(reader))));
+  }
   // Before anything is put beside a file that is not weir's.
   if (absl::Status s = internal::Database::Check(*whole); !s.ok()) return s;
   absl::StatusOr<std::unique_ptr<internal::LockFile>> lock =
@@ -115,7 +269,7 @@ absl::StatusOr<std::unique_ptr<SqliteCheckpointer>> SqliteCheckpointer::Open(
   }
   return std::unique_ptr<SqliteCheckpointer>(
       new SqliteCheckpointer(std::make_unique<Rep>(
-          Rep{*std::move(lock), std::move(options), std::move(queue)})));
+          *std::move(lock), std::move(options), std::move(queue), nullptr)));
 }
 
 CheckpointerCapabilities SqliteCheckpointer::capabilities() const {
@@ -123,9 +277,11 @@ CheckpointerCapabilities SqliteCheckpointer::capabilities() const {
       .delete_runs = true, .copy_thread = true, .prune = true, .history = true};
 }
 
+RunStore* SqliteCheckpointer::runs() { return &rep_->runs; }
+
 void SqliteCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {
   const std::string name(thread);
-  rep_->queue->Add(CallFor<ThreadLease>(
+  rep_->Add(CallFor<ThreadLease>(
       true, NameOf(name),
       [name](StoredThreads& threads) { return threads.Open(name); },
       std::move(done)));
@@ -137,10 +293,12 @@ void SqliteCheckpointer::Put(const Fence& fence, NewCheckpoint&& checkpoint,
   absl::Status s = internal::ToBytes(fence, checkpoint.checkpoint,
                                      rep_->options.max_value_bytes, bytes);
   if (!s.ok()) return done(std::move(s));
-  rep_->queue->Add(ChangeFor(
+  rep_->Add(ChangeFor(
       NameOf(fence.thread), bytes,
-      [fence, made = std::move(checkpoint)](StoredThreads& threads) {
-        return threads.Put(fence, made);
+      [fence, made = std::move(checkpoint),
+       max_header_bytes =
+           rep_->options.max_header_bytes](StoredThreads& threads) {
+        return threads.Put(fence, made, max_header_bytes);
       },
       std::move(done)));
 }
@@ -151,18 +309,20 @@ void SqliteCheckpointer::PutWrites(const Fence& fence, NewWrites&& writes,
   absl::Status s =
       internal::ToBytes(fence, writes, rep_->options.max_value_bytes, bytes);
   if (!s.ok()) return done(std::move(s));
-  rep_->queue->Add(ChangeFor(
+  Call call = ChangeFor(
       NameOf(fence.thread), bytes,
       [fence, made = std::move(writes)](StoredThreads& threads) {
         return threads.PutWrites(fence, made);
       },
-      std::move(done)));
+      std::move(done));
+  call.precedes = true;
+  rep_->Add(std::move(call));
 }
 
 void SqliteCheckpointer::Get(CheckpointKey key,
                              Done<std::optional<CheckpointTuple>> done) {
   std::string subject = NameOf(key.thread);
-  rep_->queue->Add(CallFor<std::optional<CheckpointTuple>>(
+  rep_->Add(CallFor<std::optional<CheckpointTuple>>(
       false, std::move(subject),
       [key = std::move(key)](StoredThreads& threads) {
         return threads.Get(key);
@@ -173,7 +333,7 @@ void SqliteCheckpointer::Get(CheckpointKey key,
 void SqliteCheckpointer::List(CheckpointQuery query,
                               Done<std::vector<CheckpointTuple>> done) {
   std::string subject = query.thread ? NameOf(*query.thread) : "threads";
-  rep_->queue->Add(CallFor<std::vector<CheckpointTuple>>(
+  rep_->Add(CallFor<std::vector<CheckpointTuple>>(
       false, std::move(subject),
       [query = std::move(query)](StoredThreads& threads) {
         return threads.List(query);
@@ -185,7 +345,7 @@ void SqliteCheckpointer::History(
     CheckpointKey key, std::vector<std::string> channels,
     Done<std::vector<std::vector<SavedChannel>>> done) {
   std::string subject = NameOf(key.thread);
-  rep_->queue->Add(CallFor<std::vector<std::vector<SavedChannel>>>(
+  rep_->Add(CallFor<std::vector<std::vector<SavedChannel>>>(
       false, std::move(subject),
       [key = std::move(key), channels = std::move(channels)](
           StoredThreads& threads) { return threads.History(key, channels); },
@@ -195,16 +355,16 @@ void SqliteCheckpointer::History(
 void SqliteCheckpointer::DeleteThread(std::string_view thread,
                                       StatusDone done) {
   const std::string name(thread);
-  rep_->queue->Add(ChangeFor(
-      NameOf(name), 0,
+  rep_->Add(RemovalFor(
+      NameOf(name),
       [name](StoredThreads& threads) { return threads.DeleteThread(name); },
       std::move(done)));
 }
 
 void SqliteCheckpointer::DeleteRuns(std::vector<std::string> run_ids,
                                     StatusDone done) {
-  rep_->queue->Add(ChangeFor(
-      "runs to be deleted", 0,
+  rep_->Add(RemovalFor(
+      "runs to be deleted",
       [run_ids = std::move(run_ids)](StoredThreads& threads) {
         return threads.DeleteRuns(run_ids);
       },
@@ -213,7 +373,7 @@ void SqliteCheckpointer::DeleteRuns(std::vector<std::string> run_ids,
 
 void SqliteCheckpointer::CopyThread(std::string_view from, std::string_view to,
                                     StatusDone done) {
-  rep_->queue->Add(ChangeFor(
+  rep_->Add(ChangeFor(
       NameOf(from), 0,
       [from = std::string(from), to = std::string(to)](StoredThreads& threads) {
         return threads.CopyThread(from, to);
@@ -223,8 +383,8 @@ void SqliteCheckpointer::CopyThread(std::string_view from, std::string_view to,
 
 void SqliteCheckpointer::Prune(std::vector<std::string> threads, PruneMode mode,
                                StatusDone done) {
-  rep_->queue->Add(ChangeFor(
-      "threads to be pruned", 0,
+  rep_->Add(RemovalFor(
+      "threads to be pruned",
       [names = std::move(threads), mode](StoredThreads& stored) {
         absl::Status s;
         for (size_t i = 0; s.ok() && i < names.size(); ++i) {
@@ -237,9 +397,18 @@ void SqliteCheckpointer::Prune(std::vector<std::string> threads, PruneMode mode,
 }
 
 void SqliteCheckpointer::Flush(StatusDone done) {
-  rep_->queue->Add({.subject = "flush",
-                    .make = [](StoredThreads&) { return absl::OkStatus(); },
-                    .answer = std::move(done)});
+  rep_->Add({.subject = "flush",
+             .make = [](StoredThreads&) { return absl::OkStatus(); },
+             .answer = std::move(done)});
+}
+
+void SqliteCheckpointer::ListThreads(Done<std::vector<ThreadSummary>> done) {
+  rep_->Add(CallFor<std::vector<ThreadSummary>>(
+      false, "threads",
+      [](StoredThreads& threads) {
+        return internal::ListThreads(threads.database());
+      },
+      std::move(done)));
 }
 
 }  // namespace v0

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,10 +19,15 @@ namespace {
 
 constexpr size_t kLargestPage = 65536;
 constexpr int kReservedAt = 20;  // In the file: the bytes that pages reserve.
+// In a file of fewer pages no other page's first byte is that of a tree's page,
+// but those that map pages to their parents; half of what it could be, as pages
+// of the log come after those of the file.
+constexpr sqlite3_int64 kFewPages = 1 << 24;
 
 // A database file; the one below follows it in memory.
 struct File : sqlite3_file {
-  bool checked = false;  // Once it has told that its pages reserve the bytes.
+  bool checked = false;   // Once it has told that its pages reserve the bytes.
+  sqlite3_int64 end = 0;  // At least the size that it has had since opened.
 
   sqlite3_file* below() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
@@ -47,6 +53,36 @@ void Append(uint64_t checksum, char* end) {
   }
 }
 
+size_t Number16(const char* at) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(at);
+  return size_t{bytes[0]} << 8 | bytes[1];
+}
+
+// Whether page `number`, from 1, maps others to their parents.
+bool IsMap(sqlite3_int64 number, int size) {
+  constexpr sqlite3_int64 kLockedByte = 0x40000000;
+  if (number < 2) return false;
+  const sqlite3_int64 group = (size - CheckedPages::kCheckedBytes) / 5 + 1;
+  sqlite3_int64 map = (number - 2) / group * group + 2;
+  if (map == kLockedByte / size + 1) ++map;
+  return number == map;
+}
+
+// Overwrites the free bytes between the entries of a tree's page and what they
+// point to: SQLite leaves there what it has moved to other pages, and does not
+// know of it any more when it is to be deleted.
+void ClearGap(char* page, int size, sqlite3_int64 at) {
+  const size_t header = at == 0 ? 100 : 0;
+  const char kind = page[header];
+  const bool leaf = kind == 10 || kind == 13;
+  if ((!leaf && kind != 2 && kind != 5) || IsMap(at / size + 1, size)) return;
+  const size_t begin =
+      header + (leaf ? 8 : 12) + 2 * Number16(page + header + 3);
+  const size_t end = Number16(page + header + 5);  // 0 for 65536.
+  const auto usable = static_cast<size_t>(size - CheckedPages::kCheckedBytes);
+  if (begin < end && end <= usable) std::memset(page + begin, 0, end - begin);
+}
+
 void NoteReserved(File* file, const char* bytes, int size, sqlite3_int64 at) {
   if (at > kReservedAt || at + size <= kReservedAt) return;
   if (bytes[kReservedAt - at] == CheckedPages::kCheckedBytes) {
@@ -60,6 +96,11 @@ int Close(sqlite3_file* file) {
 
 int Read(sqlite3_file* file, void* to, int size, sqlite3_int64 at) {
   const int rc = Below(file)->pMethods->xRead(Below(file), to, size, at);
+  // SQLite takes what is missing of a page for zeros.
+  if (rc == SQLITE_IOERR_SHORT_READ && Cast(file)->checked &&
+      IsPage(size, at)) {
+    return SQLITE_IOERR_DATA;
+  }
   if (rc != SQLITE_OK) return rc;
   const char* bytes = static_cast<const char*>(to);
   NoteReserved(Cast(file), bytes, size, at);
@@ -75,8 +116,10 @@ int Write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
   const char* bytes = static_cast<const char*>(from);
   NoteReserved(Cast(file), bytes, size, at);
   char page[kLargestPage];
+  Cast(file)->end = std::max(Cast(file)->end, at + size);
   if (Cast(file)->checked && IsPage(size, at)) {
     std::memcpy(page, bytes, static_cast<size_t>(size));
+    if (Cast(file)->end / size < kFewPages) ClearGap(page, size, at);
     Append(Checksum(page, size, at), page + size);
     bytes = page;
   }
@@ -159,8 +202,9 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   opened->pMethods = nullptr;
   const int rc = under->xOpen(under, name, opened->below(), flags, out_flags);
   // SQLite closes what has methods, also after a failure.
-  if (opened->below()->pMethods != nullptr) opened->pMethods = &kMethods;
-  return rc;
+  if (opened->below()->pMethods == nullptr) return rc;
+  opened->pMethods = &kMethods;
+  return rc == SQLITE_OK ? FileSize(opened, &opened->end) : rc;
 }
 
 int Delete(sqlite3_vfs* vfs, const char* name, int sync) {
@@ -219,6 +263,15 @@ absl::StatusOr<std::unique_ptr<CheckedPages>> CheckedPages::Register(
     return absl::ResourceExhaustedError("SQLite takes no further VFS");
   }
   return made;
+}
+
+bool CheckedPages::IsWhole(std::string_view page, uint32_t number) {
+  const auto size = static_cast<int>(page.size());
+  char expected[kCheckedBytes];
+  Append(Checksum(page.data(), size, sqlite3_int64{size} * (number - 1)),
+         expected + sizeof(expected));
+  return page.substr(page.size() - sizeof(expected)) ==
+         std::string_view(expected, sizeof(expected));
 }
 
 CheckedPages::~CheckedPages() { sqlite3_vfs_unregister(vfs_.get()); }

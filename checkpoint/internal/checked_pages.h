@@ -1,8 +1,10 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
 #define WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -13,7 +15,9 @@ namespace internal {
 // CheckedPages: a SQLite VFS that puts a checksum at the end of each page of a
 // database file, and refuses to read a page that differs from it, with
 // SQLITE_IOERR_DATA. Without it a changed byte in the tree that leads to a
-// record could make the record seem never to have been stored. It needs
+// record could make the record seem never to have been stored. It also writes
+// zeros for what SQLite has left in the free part of a page, so that what is
+// deleted is nowhere; not so in files of 2^24 pages and more. It needs
 // kCheckedBytes reserved in each page; other databases it leaves as they are.
 //
 // Lifetime: from Register() until destroyed SQLite knows it by name(), and
@@ -33,6 +37,9 @@ class CheckedPages {
   CheckedPages& operator=(const CheckedPages&) = delete;
 
   const std::string& name() const { return name_; }
+
+  // Whether a page of a database is as it was written; numbers are from 1.
+  static bool IsWhole(std::string_view page, uint32_t number);
 
  private:
   struct Vfs;

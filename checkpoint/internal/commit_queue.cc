@@ -1,13 +1,24 @@
 #include "weir/checkpoint/internal/commit_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+
+#include "weir/checkpoint/internal/crash_point.h"
 
 namespace weir {
 inline namespace v0 {
 namespace internal {
+namespace {
+
+// What a task has done is most often followed by the checkpoint that ends its
+// superstep, which can share its synchronisation; this is less than one takes.
+constexpr absl::Duration kLinger = absl::Microseconds(100);
+
+}  // namespace
 
 CommitQueue::CommitQueue(std::unique_ptr<Database> db, CommitLimits limits)
     : limits_(limits), db_(std::move(db)), threads_(*db_) {}
@@ -31,28 +42,42 @@ absl::Status CommitQueue::Begin() {
 
 void CommitQueue::Add(Call call) {
   absl::MutexLock lock(&mutex_);
+  if (call.precedes) ++preceding_;
   calls_.push_back(std::move(call));
 }
 
 void CommitQueue::Work() {
   while (true) {
     Batch batch = Take();
-    if (batch.empty()) return;
+    if (batch.empty() && !shrinking_) return;
     MakeAll(std::move(batch));
+    shrinking_ = shrinking_ && Shrink();
   }
 }
 
 bool CommitQueue::Pending() const { return closing_ || !calls_.empty(); }
 
-// Waits for calls; none if there will be no more.
+// Whether there is a call that no other is to be waited for with.
+bool CommitQueue::Ready() const {
+  return closing_ || calls_.size() > preceding_;
+}
+
+// Waits for calls, unless there is something else to do; none if there will be
+// no more.
 CommitQueue::Batch CommitQueue::Take() {
   Batch batch;
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(this, &CommitQueue::Pending));
+  if (!shrinking_) {
+    mutex_.Await(absl::Condition(this, &CommitQueue::Pending));
+    mutex_.AwaitWithTimeout(absl::Condition(this, &CommitQueue::Ready),
+                            kLinger);
+  }
+  if (closing_) shrinking_ = false;
   size_t bytes = 0;
   while (!calls_.empty() && batch.size() < limits_.calls &&
          (batch.empty() || bytes + calls_.front().bytes <= limits_.bytes)) {
     bytes += calls_.front().bytes;
+    if (calls_.front().precedes) --preceding_;
     batch.push_back(std::move(calls_.front()));
     calls_.pop_front();
   }
@@ -95,8 +120,34 @@ void CommitQueue::MakeChange(Call& call) {
 void CommitQueue::Commit(Batch& made) {
   if (made.empty()) return;
   const absl::Status commit = End();
-  for (Call& call : made) Answer(call, commit);
+  const bool erases =
+      commit.ok() && std::any_of(made.begin(), made.end(), [](const Call& c) {
+        return c.erases && c.status.ok();
+      });
+  const absl::Status erased = erases ? Erase() : commit;
+  for (Call& call : made) Answer(call, call.erases ? erased : commit);
   made.clear();
+}
+
+// Older states of pages are in the log until it is copied and cut off.
+absl::Status CommitQueue::Erase() {
+  shrinking_ = true;
+  absl::Status s = db_->Checkpoint(/*truncate=*/true);
+  if (s.ok()) return s;
+  if (db_->io_failed()) Fail(s);
+  return {s.code(),
+          absl::StrFormat("it is removed, but its bytes are still in the "
+                          "write-ahead log, as this has failed: %s",
+                          s.message())};
+}
+
+// Gives some of the free pages back to the file system; true if there are more.
+bool CommitQueue::Shrink() {
+  if (!failed_.ok()) return false;
+  const absl::StatusOr<bool> more = db_->Shrink();
+  if (!more.ok() && db_->io_failed()) Fail(more.status());
+  KeepLogShort();
+  return more.ok() && *more;
 }
 
 // Ends the transaction under way, if there is one.
@@ -104,6 +155,7 @@ absl::Status CommitQueue::End() {
   absl::Status s = std::exchange(lost_, absl::OkStatus());
   if (s.ok() && db_->in_transaction()) {
     s = db_->Run("COMMIT");
+    CrashPoint("committed");
     if (!s.ok() && db_->io_failed()) Fail(s);
   }
   if (!s.ok() && db_->in_transaction()) {
@@ -114,7 +166,9 @@ absl::Status CommitQueue::End() {
 
 void CommitQueue::KeepLogShort() {
   if (!failed_.ok() || db_->wal_bytes() < limits_.wal_bytes) return;
-  if (absl::Status s = db_->Checkpoint(/*truncate=*/false); !s.ok()) Fail(s);
+  // With a full disk it is tried again after the next transaction.
+  const absl::Status s = db_->Checkpoint(/*truncate=*/false);
+  if (!s.ok() && db_->io_failed()) Fail(s);
 }
 
 void CommitQueue::Fail(const absl::Status& failure) {
@@ -125,6 +179,7 @@ void CommitQueue::Fail(const absl::Status& failure) {
 }
 
 void CommitQueue::Answer(Call& call, const absl::Status& commit) {
+  CrashPoint("answer");
   const absl::Status& s = call.status.ok() ? commit : call.status;
   if (s.ok() || absl::StrContains(s.message(), call.subject)) {
     call.answer(s);

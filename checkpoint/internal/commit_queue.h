@@ -24,7 +24,9 @@ namespace internal {
 // A call on its way to the database and back.
 struct Call {
   bool changes = false;   // Else it reads, once all before it is committed.
+  bool erases = false;    // What it removes is to be found in no file after.
   size_t bytes = 0;       // About as many as it stores.
+  bool precedes = false;  // Most often another follows at once.
   std::string subject{};  // What a failure is to name.
   absl::AnyInvocable<absl::Status(StoredThreads&)> make{};
   absl::AnyInvocable<void(absl::Status)> answer{};
@@ -57,19 +59,25 @@ class CommitQueue {
   absl::Status Begin();
   void Add(Call call);
 
+  // Gives a call that has been made its answer: its own failure or `commit`,
+  // with its subject.
+  static void Answer(Call& call, const absl::Status& commit);
+
  private:
   using Batch = std::vector<Call>;
 
   void Work();
   bool Pending() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Ready() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Batch Take();
   void MakeAll(Batch batch);
   void MakeChange(Call& call);
   void Commit(Batch& made);
   absl::Status End();
+  absl::Status Erase();
   void KeepLogShort();
+  bool Shrink();
   void Fail(const absl::Status& failure);
-  static void Answer(Call& call, const absl::Status& commit);
 
   // Fixed after construction.
   const CommitLimits limits_;
@@ -77,11 +85,13 @@ class CommitQueue {
   // The worker's; before it starts and after it ends, whose this is.
   std::unique_ptr<Database> db_;
   StoredThreads threads_;
-  absl::Status lost_;    // Why the transaction under way is no more.
-  absl::Status failed_;  // Why there will be no other.
+  bool shrinking_ = false;  // The file has more pages free than it is to keep.
+  absl::Status lost_;       // Why the transaction under way is no more.
+  absl::Status failed_;     // Why there will be no other.
 
   absl::Mutex mutex_;
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
+  size_t preceding_ ABSL_GUARDED_BY(mutex_) = 0;  // Of these; see Call.
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread worker_;

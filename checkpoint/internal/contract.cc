@@ -31,10 +31,7 @@ absl::Status Encode(SavedValue& value, size_t max_bytes, size_t& bytes,
   const size_t size = value.bytes()->size();
   bytes += size;
   if (size <= max_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrFormat("%s: a value of %d bytes is more than the %d that "
-                      "SqliteOptions::max_value_bytes allows",
-                      name(), size, max_bytes));
+  return TooLarge(name(), size, max_bytes);
 }
 
 }  // namespace
@@ -66,6 +63,13 @@ absl::Status NothingStored(const std::string& thread) {
 absl::Status SomethingStored(const std::string& thread) {
   return absl::AlreadyExistsError(
       absl::StrFormat("thread '%s' has something stored", thread));
+}
+
+absl::Status TooLarge(const std::string& name, size_t size, size_t max_bytes) {
+  return absl::ResourceExhaustedError(
+      absl::StrFormat("%s: a value of %d bytes is more than the %d that "
+                      "SqliteOptions::max_value_bytes allows",
+                      name, size, max_bytes));
 }
 
 absl::Status ToBytes(const Fence& fence, Checkpoint& checkpoint,

@@ -26,6 +26,9 @@ absl::Status FencedError(const Fence& fence);
 absl::Status NothingStored(const std::string& thread);
 absl::Status SomethingStored(const std::string& thread);
 
+// ResourceExhausted.
+absl::Status TooLarge(const std::string& name, size_t size, size_t max_bytes);
+
 // Makes each value its bytes, in its own place, and adds up about how much
 // there is to store. The encoder's status for one that has none, and
 // ResourceExhausted for more than `max_bytes`; both name it.

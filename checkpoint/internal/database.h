@@ -12,6 +12,8 @@
 
 #include "weir/checkpoint/checkpoint.h"
 #include "weir/checkpoint/internal/checked_pages.h"
+#include "weir/checkpoint/internal/crash_point.h"
+#include "weir/checkpoint/internal/observed_files.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -72,6 +74,15 @@ class Database {
   // which is left as it is.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         const std::string& vfs);
+  // Only to be read, in one transaction that lasts as long as this does. No
+  // file is made, changed or removed. `alone` is what alone() is after a
+  // failure.
+  static absl::StatusOr<std::unique_ptr<Database>> OpenToRead(
+      const std::string& path, const std::string& vfs, bool& alone);
+  // FailedPrecondition for a header (100 bytes) that Open() refuses.
+  static absl::Status CheckHeader(const std::string& path,
+                                  std::string_view header);
+  static absl::Status NotOurs(const std::string& path, const std::string& why);
   // Whether Open() refuses what is there, as far as can be told by reading it.
   static absl::Status Check(const std::string& path);
   ~Database();
@@ -81,6 +92,7 @@ class Database {
   // Takes all rows.
   template <class... Args>
   absl::Status Run(const char* sql, const Args&... args) {
+    CrashPoint(sql);
     Rows rows(*this, sql, args...);
     while (rows.Next()) {
     }
@@ -98,8 +110,13 @@ class Database {
   // Copies what the write-ahead log has to the database; all of it and for
   // good if `truncate`.
   absl::Status Checkpoint(bool truncate);
+  // Takes up to a few hundred free pages off the end of the file, outside a
+  // transaction, if it has many; true if there are still many.
+  absl::StatusOr<bool> Shrink();
   // Nothing is written when it is closed, nor the log removed.
   void LeaveAsIs() { ours_ = false; }
+  // Of OpenToRead(): whether nothing has kept writers from changing the file.
+  bool alone() const { return observed_ != nullptr && observed_->alone(); }
   // Bytes of the write-ahead log since it was last begun anew.
   int64_t wal_bytes() const { return wal_bytes_; }
 
@@ -108,14 +125,16 @@ class Database {
   Database() = default;
 
   absl::Status Connect(const std::string& path);
-  absl::Status SetUp(const std::string& path, bool is_new);
-  absl::StatusOr<bool> IsEmpty(const std::string& path);
-  absl::Status Create();
+  absl::Status SetUp(const std::string& path);
+  absl::Status ConnectToRead(const std::string& path);
+  absl::StatusOr<int64_t> Version(const std::string& path);
+  absl::Status Migrate(int64_t version);
   absl::StatusOr<int64_t> Number(const char* sql);
   absl::Status Execute(const char* sql);
   absl::Status Failure(const char* doing);
   absl::StatusOr<sqlite3_stmt*> Prepare(const char* sql);
 
+  std::unique_ptr<ObservedFiles> observed_;  // If it is only read.
   std::unique_ptr<CheckedPages> pages_;
   sqlite3* db_ = nullptr;
   absl::flat_hash_map<const void*, sqlite3_stmt*> prepared_;

@@ -189,8 +189,12 @@ absl::StatusOr<StoredCheckpoint> DecodeCheckpoint(const StoredNamespace& in,
   checkpoint.header.created_at = UnpackTime(from);
   checkpoint.header.metadata = UnpackMetadata(from);
   bool ok = true;
-  for (uint64_t n = from.Count(); n > 0 && from.ok(); --n) {
-    checkpoint.channels.push_back(UnpackChannel(from, ok));
+  for (uint64_t n = from.Count(); n > 0 && from.ok() && ok; --n) {
+    StoredChannel next = UnpackChannel(from, ok);
+    // Find() relies on it; and a few bytes cannot be many channels.
+    ok = ok && (checkpoint.channels.empty() ||
+                checkpoint.channels.back().name < next.name);
+    checkpoint.channels.push_back(std::move(next));
   }
   if (!ok || !from.done()) return In(what, Undecodable());
   return checkpoint;

@@ -75,6 +75,10 @@ constexpr char kPutValue[] =
     "INSERT OR IGNORE INTO value VALUES(?1,?2,?3,?4,?5)";
 constexpr char kLoadValue[] =
     "SELECT record FROM value WHERE ns_id=?1 AND channel=?2 AND version=?3";
+// Pieces follow one another in this order, but for those of other branches.
+constexpr char kPiecesFrom[] =
+    "SELECT version, record FROM value "
+    "WHERE ns_id=?1 AND channel=?2 AND version<=?3 ORDER BY version DESC";
 constexpr char kValueKeys[] =
     "SELECT channel, version, appended_to FROM value WHERE ns_id=?1";
 constexpr char kValues[] =
@@ -116,6 +120,13 @@ absl::StatusOr<std::vector<StoredNamespace>> NamespacesIn(Rows& rows) {
   while (rows.Next()) found.push_back(NamespaceAt(rows));
   if (!rows.status().ok()) return rows.status();
   return found;
+}
+
+absl::Status Missing(const StoredNamespace& in, const std::string& channel,
+                     uint64_t version) {
+  return absl::DataLossError(absl::StrFormat(
+      "thread '%s', namespace '%s', channel '%s': version %d is missing",
+      in.thread, in.ns, channel, version));
 }
 
 bool Matches(const Checkpoint& checkpoint, const CheckpointQuery& query) {
@@ -297,6 +308,21 @@ absl::Status StoredThreads::CheckTakes(const StoredNamespace& in,
                  "it is not stored, and its id is not the greatest");
 }
 
+absl::Status StoredThreads::Commit(const RunCommit& commit,
+                                   size_t max_header_bytes) {
+  if (commit.fence.epoch != 0) {
+    const absl::StatusOr<StoredThread> fenced = Fenced(commit.fence);
+    if (!fenced.ok()) return fenced.status();
+  }
+  absl::Status s;
+  if (commit.writes) s.Update(PutWrites(commit.fence, *commit.writes));
+  if (commit.checkpoint) {
+    s.Update(Put(commit.fence, *commit.checkpoint, max_header_bytes));
+  }
+  if (s.ok()) s = runs_.Put(commit);
+  return s;
+}
+
 absl::StatusOr<ThreadLease> StoredThreads::Open(const std::string& name) {
   absl::StatusOr<StoredThread> thread = FindOrAddThread(name);
   if (!thread.ok()) return thread.status();
@@ -307,7 +333,8 @@ absl::StatusOr<ThreadLease> StoredThreads::Open(const std::string& name) {
                      .last_version = thread->last_version};
 }
 
-absl::Status StoredThreads::Put(const Fence& fence, const NewCheckpoint& made) {
+absl::Status StoredThreads::Put(const Fence& fence, const NewCheckpoint& made,
+                                size_t max_header_bytes) {
   const Checkpoint& checkpoint = made.checkpoint;
   const CheckpointId id = checkpoint.id;
   if (absl::Status s = CheckId(fence.thread, id); !s.ok()) return s;
@@ -321,9 +348,15 @@ absl::Status StoredThreads::Put(const Fence& fence, const NewCheckpoint& made) {
   if (!stored.ok()) return stored.status();
   const Maybe<StoredCheckpoint> replaced = Load(*in, id);
   if (!replaced.ok()) return replaced.status();
+  const std::string record = EncodeCheckpoint(*in, *stored);
+  if (record.size() > max_header_bytes) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "thread '%s', checkpoint %s: its header of %d bytes is more than the "
+        "%d that SqliteOptions::max_header_bytes allows",
+        fence.thread, id.ToString(), record.size(), max_header_bytes));
+  }
   absl::Status s =
-      db_.Run(kPutCheckpoint, in->row, id, checkpoint.metadata.run_id,
-              EncodeCheckpoint(*in, *stored));
+      db_.Run(kPutCheckpoint, in->row, id, checkpoint.metadata.run_id, record);
   if (s.ok() && *replaced) s = CollectValues(*in);
   if (!s.ok()) return s;
   thread->last_sequence = std::max(thread->last_sequence, id.sequence);
@@ -350,7 +383,10 @@ absl::StatusOr<StoredCheckpoint> StoredThreads::Apply(
   absl::flat_hash_set<std::string> gone(made.removed.begin(),
                                         made.removed.end());
   std::vector<StoredChannel> channels;
+  absl::flat_hash_set<std::string_view> put_names;
   for (const SavedChannel& channel : changed.channels) {
+    // The first of a name stays, as in memory.
+    if (!put_names.insert(channel.channel).second) continue;
     absl::StatusOr<StoredChannel> put = PutChannel(in, base, channel);
     if (absl::IsFailedPrecondition(put.status())) {
       return Refused(in.thread, changed.id,
@@ -436,9 +472,7 @@ absl::StatusOr<StoredValue> StoredThreads::LoadValue(const StoredNamespace& in,
   Rows rows(db_, kLoadValue, in.row, channel, Column(version));
   if (rows.Next()) return DecodeValue(in, channel, version, rows.Bytes(0));
   if (!rows.status().ok()) return rows.status();
-  return absl::DataLossError(absl::StrFormat(
-      "thread '%s', namespace '%s', channel '%s': version %d is missing",
-      in.thread, in.ns, channel, version));
+  return Missing(in, channel, version);
 }
 
 absl::StatusOr<SavedChannel> StoredThreads::LoadChannel(
@@ -464,25 +498,49 @@ absl::StatusOr<SavedChannel> StoredThreads::LoadChannel(
 absl::StatusOr<std::vector<SavedChannel>> StoredThreads::LoadPieces(
     const StoredNamespace& in, const StoredChannel& channel) {
   std::vector<SavedChannel> pieces;
-  absl::flat_hash_set<uint64_t> seen;  // A line of them has no end in a circle.
-  StoredChannel next = channel;
-  while (seen.insert(next.version).second) {
+  if (channel.kind != StoredChannel::kApart) {
     Values none;
-    absl::StatusOr<SavedChannel> piece = LoadChannel(in, next, none);
-    if (!piece.ok()) return piece.status();
-    const uint64_t before = piece->appended_to;
-    pieces.push_back(*std::move(piece));
-    if (before == 0) {
-      std::reverse(pieces.begin(), pieces.end());
-      return pieces;
-    }
-    next.kind = StoredChannel::kApart;
-    next.version = before;
+    absl::StatusOr<SavedChannel> whole = LoadChannel(in, channel, none);
+    if (!whole.ok()) return whole.status();
+    pieces.push_back(*std::move(whole));
+    return pieces;
   }
-  return absl::DataLossError(absl::StrFormat(
-      "thread '%s', namespace '%s', channel '%s': version %d is appended to "
-      "itself",
-      in.thread, in.ns, channel.name, channel.version));
+  absl::flat_hash_set<uint64_t> seen;  // A line of them has no end in a circle.
+  uint64_t next = channel.version;
+  while (next != 0) {
+    if (!seen.insert(next).second) {
+      return absl::DataLossError(absl::StrFormat(
+          "thread '%s', namespace '%s', channel '%s': version %d is appended "
+          "to itself",
+          in.thread, in.ns, channel.name, channel.version));
+    }
+    const size_t before = pieces.size();
+    absl::Status s = LoadPiecesFrom(in, channel.name, &next, &pieces);
+    if (!s.ok()) return s;
+    if (pieces.size() == before) return Missing(in, channel.name, next);
+  }
+  std::reverse(pieces.begin(), pieces.end());
+  return pieces;
+}
+
+// Adds pieces, the last first, from the version `next` on as far as they lie
+// beside one another; `next` is then what follows.
+absl::Status StoredThreads::LoadPiecesFrom(const StoredNamespace& in,
+                                           const std::string& channel,
+                                           uint64_t* next,
+                                           std::vector<SavedChannel>* pieces) {
+  Rows rows(db_, kPiecesFrom, in.row, channel, Column(*next));
+  while (*next != 0 && rows.Next() && rows.Int(0) == Column(*next)) {
+    absl::StatusOr<StoredValue> value =
+        DecodeValue(in, channel, *next, rows.Bytes(1));
+    if (!value.ok()) return value.status();
+    pieces->push_back({.channel = channel,
+                       .version = *next,
+                       .appended_to = value->appended_to,
+                       .value = std::move(value->value)});
+    *next = value->appended_to;
+  }
+  return rows.status();
 }
 
 absl::Status StoredThreads::PutWrites(const Fence& fence,
@@ -666,6 +724,7 @@ absl::Status StoredThreads::LoadWrites(
 }
 
 absl::Status StoredThreads::DeleteThread(std::string_view name) {
+  if (absl::Status s = runs_.DropThread(name); !s.ok()) return s;
   const Maybe<StoredThread> thread = FindThread(name);
   if (!thread.ok()) return thread.status();
   if (!*thread) return absl::OkStatus();
@@ -687,6 +746,7 @@ absl::Status StoredThreads::DeleteRuns(
   for (const std::string& run_id : run_ids) {
     if (run_id.empty()) continue;
     if (absl::Status s = DropRun(run_id, touched); !s.ok()) return s;
+    if (absl::Status s = runs_.DropRun(run_id); !s.ok()) return s;
   }
   for (auto& [row, in] : touched) {
     {

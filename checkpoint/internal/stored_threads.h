@@ -1,6 +1,7 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_STORED_THREADS_H_
 #define WEIR_CHECKPOINT_INTERNAL_STORED_THREADS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "weir/checkpoint/checkpointer.h"
 #include "weir/checkpoint/internal/database.h"
 #include "weir/checkpoint/internal/stored.h"
+#include "weir/checkpoint/internal/stored_runs.h"
 
 namespace weir {
 inline namespace v0 {
@@ -33,14 +35,19 @@ namespace internal {
 // Threads: single-owner.
 class StoredThreads {
  public:
-  explicit StoredThreads(Database& db) : db_(db) {}
+  explicit StoredThreads(Database& db) : db_(db), runs_(db) {}
 
   // To be called first, and committed: makes what this object counts greater
   // than all that an earlier one has counted.
   absl::Status Begin();
 
+  // Beside the threads; what is deleted here goes there as well.
+  StoredRuns& runs() { return runs_; }
+  absl::Status Commit(const RunCommit& commit, size_t max_header_bytes);
+
   absl::StatusOr<ThreadLease> Open(const std::string& thread);
-  absl::Status Put(const Fence& fence, const NewCheckpoint& made);
+  absl::Status Put(const Fence& fence, const NewCheckpoint& made,
+                   size_t max_header_bytes);
   absl::Status PutWrites(const Fence& fence, const NewWrites& writes);
   absl::StatusOr<std::optional<CheckpointTuple>> Get(const CheckpointKey& key);
   absl::StatusOr<std::vector<CheckpointTuple>> List(
@@ -51,6 +58,8 @@ class StoredThreads {
   absl::Status DeleteRuns(const std::vector<std::string>& run_ids);
   absl::Status CopyThread(const std::string& from, const std::string& to);
   absl::Status KeepLatest(const std::string& thread);
+
+  Database& database() { return db_; }
 
  private:
   template <class T>
@@ -102,6 +111,9 @@ class StoredThreads {
                                            Values& loaded);
   absl::StatusOr<std::vector<SavedChannel>> LoadPieces(
       const StoredNamespace& in, const StoredChannel& channel);
+  absl::Status LoadPiecesFrom(const StoredNamespace& in,
+                              const std::string& channel, uint64_t* next,
+                              std::vector<SavedChannel>* pieces);
   absl::Status PutWrite(const StoredNamespace& in, const CheckpointId& id,
                         const PendingWrite& write);
 
@@ -113,6 +125,7 @@ class StoredThreads {
                              const StoredNamespace& to);
 
   Database& db_;
+  StoredRuns runs_;
   // Of what is to be told apart or put in order over the life of the database:
   // epochs, and the arrival of writes.
   uint64_t count_ = 0;

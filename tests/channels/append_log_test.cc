@@ -5,9 +5,11 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 
@@ -128,6 +130,109 @@ TEST(AppendLogTest, TruncateKeepsTheBeginning) {
     EXPECT_EQ(Elements(log), expected);
     EXPECT_EQ(Elements(whole), Numbers(40));
   }
+}
+
+TEST(AppendLogTest, TellsWhatItSharesWithACopy) {
+  for (const int n : {1, 7, 8, 9, 24, 30, 3000}) {
+    SCOPED_TRACE(n);
+    const auto size = static_cast<size_t>(n);
+    const AppendLog<int> base = LogOf(n);
+    AppendLog<int> log = base;
+    EXPECT_EQ(log.SharedWith(base), size);
+    for (int i = 0; i < 5000; ++i) log.Append(-i);
+    EXPECT_EQ(log.SharedWith(base), size);
+    EXPECT_EQ(log.SharedWith(AppendLog<int>()), 0U);
+    EXPECT_EQ(base.SharedWith(log), 0U) << "it is shorter";
+    // Changed, and as long as before.
+    log.Truncate(size - 1);
+    log.Append(-1);
+    EXPECT_LT(log.SharedWith(base), size);
+    EXPECT_EQ(LogOf(n).SharedWith(base), 0U) << "equal, but not the same";
+  }
+  const AppendLog<int> base = LogOf(20);
+  AppendLog<int> first = base;
+  AppendLog<int> second = base;
+  first.Append(1);
+  second.Append(2);  // Has copied the last chunk.
+  EXPECT_EQ(first.SharedWith(base), 20U);
+  EXPECT_EQ(second.SharedWith(base), 8U);
+}
+
+// Whether what `log` has behind `base` is seen.
+template <class T>
+bool GrowthIsSeen(const AppendLog<T>& base, const AppendLog<T>& log) {
+  const auto kind = AppendLogChannel<T>().kind;
+  const Growth& growth = *kind->growth();
+  return growth.Added(growth.Mark(Value(base)), Value(log)).has_value();
+}
+
+TEST(AppendLogTest, GrowthIsSeenBehindACopiedChunk) {
+  const AppendLog<int> base = LogOf(2000);
+  AppendLog<int> scratch = base;
+  AppendLog<int> log = base;
+  scratch.Append(1);
+  log.Append(2);
+  EXPECT_TRUE(GrowthIsSeen(base, log));
+  EXPECT_TRUE(GrowthIsSeen(LogOf(20), LogOf(21))) << "equal, and few";
+  EXPECT_FALSE(GrowthIsSeen(LogOf(2000), LogOf(2001)));
+  log = base;
+  log.Truncate(1999);
+  log.Append(-1);
+  EXPECT_FALSE(GrowthIsSeen(base, log));
+  EXPECT_FALSE(GrowthIsSeen(base, LogOf(1999)));
+}
+
+// Equal, as far as == looks.
+struct Labelled {
+  int id = 0;
+  int rest = 0;
+  friend bool operator==(const Labelled& a, const Labelled& b) {
+    return a.id == b.id;
+  }
+};
+
+}  // namespace
+
+template <>
+struct Codec<Labelled> {
+  static void Encode(const Labelled& v, std::string* out) {
+    Codec<int>::Encode(v.id, out);
+    Codec<int>::Encode(v.rest, out);
+  }
+  static absl::Status Decode(std::string_view* in, Labelled* v) {
+    if (absl::Status s = Codec<int>::Decode(in, &v->id); !s.ok()) return s;
+    return Codec<int>::Decode(in, &v->rest);
+  }
+  static void AppendJson(const Labelled& v, std::string* out) {
+    Codec<int>::AppendJson(v.id, out);
+  }
+};
+
+namespace {
+
+TEST(AppendLogTest, GrowthComparesWhatIsStored) {
+  EXPECT_TRUE(GrowthIsSeen<Labelled>({{1, 1}}, {{1, 1}, {2, 2}}));
+  EXPECT_FALSE(GrowthIsSeen<Labelled>({{1, 1}}, {{1, 9}, {2, 2}}));
+}
+
+TEST(AppendLogTest, GrowthGivesWhatWasAddedAndTakesItBack) {
+  const auto kind = AppendLogChannel<int>().kind;
+  const Growth& growth = *kind->growth();
+  AppendLog<int> log = LogOf(20);
+  const Value mark = growth.Mark(Value(log));
+  Value rebuilt(LogOf(20));
+  for (int i = 20; i < 23; ++i) log.Append(i);
+  const Value added = growth.Added(mark, Value(log));
+  EXPECT_EQ(added.type(), growth.added_type());
+  EXPECT_EQ(added, Value(AppendLog<int>{20, 21, 22}));
+  ASSERT_TRUE(growth.Add(added, &rebuilt).ok());
+  EXPECT_EQ(rebuilt, Value(log));
+  EXPECT_FALSE(growth.Added(mark, Value(LogOf(19))).has_value());
+  EXPECT_FALSE(growth.Added(Value(), Value(log)).has_value());
+  EXPECT_FALSE(growth.Added(mark, Value(7)).has_value());
+  EXPECT_TRUE(absl::IsDataLoss(growth.Add(Value(7), &rebuilt)));
+  Value number(7);
+  EXPECT_TRUE(absl::IsDataLoss(growth.Add(added, &number)));
 }
 
 TEST(AppendLogTest, AppendsAnElementOfItself) {

@@ -42,6 +42,28 @@ TEST(MessageListTest, AppendsMessagesWithNewIds) {
             "a/1 b/2 c/3");
 }
 
+TEST(MessageListTest, GrowthIsOfPureAdditionsOnly) {
+  const auto kind = Messages().kind;
+  const Growth& growth = *kind->growth();
+  MessageList<> list({Said("a", "1"), Said("b", "2")});
+  const MessageIds ids = RandomMessageIds();
+  const Value mark = growth.Mark(Value(list));
+  Value rebuilt(MessageList<>({Said("a", "1"), Said("b", "2")}));
+  ASSERT_TRUE(list.Merge({Said("c", "3")}, ids).ok());
+  const Value added = growth.Added(mark, Value(list));
+  EXPECT_EQ(added, Value(AppendLog<Message>{Said("c", "3")}));
+  ASSERT_TRUE(growth.Add(added, &rebuilt).ok());
+  EXPECT_EQ(rebuilt, Value(list));
+  EXPECT_EQ(rebuilt.As<MessageList<>>()->Find("3")->content, "c");
+
+  MessageList<> replaced = list;
+  ASSERT_TRUE(replaced.Merge({Said("B", "2")}, ids).ok());
+  EXPECT_FALSE(growth.Added(mark, Value(replaced)).has_value());
+  MessageList<> removed = list;
+  ASSERT_TRUE(removed.Merge({RemoveMessage("1")}, ids).ok());
+  EXPECT_FALSE(growth.Added(mark, Value(removed)).has_value());
+}
+
 TEST(MessageListTest, ReplacesInPlace) {
   EXPECT_EQ(Merged({Said("a", "1"), Said("b", "2"), Said("c", "3")},
                    {Said("B", "2")}),

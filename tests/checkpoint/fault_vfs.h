@@ -3,106 +3,128 @@
 
 #include <sqlite3.h>
 
-#include <atomic>
-#include <new>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
-#include "gtest/gtest.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 
 namespace weir {
 
-// A VFS of SQLite over its default one, that counts how often a file is
-// synchronised, and fails on demand. Databases on it must be closed before.
+// What SQLite asks of a file system, and of which of a database's files.
+enum class FileOp { kOpen, kDelete, kRead, kWrite, kTruncate, kSync, kOther };
+enum class FileKind { kDatabase, kLog, kJournal, kShared };
+
+struct FileOperation {
+  FileOp op = FileOp::kOther;
+  FileKind file = FileKind::kDatabase;
+  int64_t at = 0;     // Of a write; of a truncation, the size.
+  bool sync = false;  // Of a removal: it is to stay at once.
+  std::string bytes{};
+};
+
+// A VFS of SQLite over its default one, that counts what is asked of it, keeps
+// a log of what changes files, and fails on demand. Databases on it must be
+// closed before, and there is to be one at a time.
+//
+// Threads: thread-safe.
 class FaultVfs {
  public:
   static constexpr char kName[] = "weir-faults";
 
-  FaultVfs() : under_(sqlite3_vfs_find(nullptr)) {
-    vfs_ = *under_;
-    vfs_.zName = kName;
-    vfs_.pAppData = this;
-    vfs_.szOsFile = static_cast<int>(sizeof(File)) + under_->szOsFile;
-    vfs_.xOpen = &Open;
-    EXPECT_EQ(sqlite3_vfs_register(&vfs_, 0), SQLITE_OK);
-  }
-  ~FaultVfs() { sqlite3_vfs_unregister(&vfs_); }
+  // The code of SQLite that an operation, the `number`th of all from 0, fails
+  // with; SQLITE_OK for none. It is called with no lock held, so it may wait.
+  // A write that fails has written the sectors in its first half; a read that
+  // fails with SQLITE_IOERR_SHORT_READ has read half of its bytes.
+  using Rule = std::function<int(const FileOperation&, int64_t number)>;
+
+  FaultVfs();
+  ~FaultVfs();
   FaultVfs(const FaultVfs&) = delete;
   FaultVfs& operator=(const FaultVfs&) = delete;
 
-  // Read and set while no call is under way; a call's own order makes them
-  // visible to the store's worker, so relaxed is enough.
-  int syncs() const { return syncs_.load(std::memory_order_relaxed); }
-  // Codes of SQLite that each xWrite and xSync fails with; SQLITE_OK for none.
-  void FailWrites(int code) { write_.store(code, std::memory_order_relaxed); }
-  void FailSyncs(int code) { sync_.store(code, std::memory_order_relaxed); }
+  int64_t operations() const;
+  int syncs() const;
+  int syncs(FileKind file) const;
+
+  // From now on; an empty one for none.
+  void Fail(Rule rule);
+  // Codes that each write and each synchronisation fails with.
+  void FailWrites(int code);
+  void FailSyncs(int code);
+
+  // Keeps what changes files from now on.
+  void Record();
+  size_t recorded() const;
+  std::vector<FileOperation> TakeRecord();
 
  private:
-  struct File : sqlite3_file {
-    FaultVfs* vfs = nullptr;
-    sqlite3_io_methods methods{};
-    sqlite3_file* below() { return reinterpret_cast<sqlite3_file*>(this + 1); }
-  };
+  struct File;
+  struct Methods;
 
-  template <auto kMethod, class... Args>
-  static int Pass(sqlite3_file* file, Args... args) {
-    sqlite3_file* below = static_cast<File*>(file)->below();
-    return (below->pMethods->*kMethod)(below, args...);
-  }
-  static void Barrier(sqlite3_file* file) {
-    sqlite3_file* below = static_cast<File*>(file)->below();
-    below->pMethods->xShmBarrier(below);
-  }
-  static int Write(sqlite3_file* file, const void* from, int size,
-                   sqlite3_int64 at) {
-    const int code =
-        static_cast<File*>(file)->vfs->write_.load(std::memory_order_relaxed);
-    if (code != SQLITE_OK) return code;
-    return Pass<&sqlite3_io_methods::xWrite>(file, from, size, at);
-  }
-  static int Sync(sqlite3_file* file, int flags) {
-    FaultVfs* vfs = static_cast<File*>(file)->vfs;
-    const int code = vfs->sync_.load(std::memory_order_relaxed);
-    if (code != SQLITE_OK) return code;
-    vfs->syncs_.fetch_add(1, std::memory_order_relaxed);
-    return Pass<&sqlite3_io_methods::xSync>(file, flags);
-  }
-  static int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file,
-                  int flags, int* out_flags) {
-    auto* self = static_cast<FaultVfs*>(vfs->pAppData);
-    File* opened = new (file) File();
-    opened->pMethods = nullptr;
-    opened->vfs = self;
-    const int code = self->under_->xOpen(self->under_, name, opened->below(),
-                                         flags, out_flags);
-    if (opened->below()->pMethods == nullptr) return code;
-    using M = sqlite3_io_methods;
-    M& m = opened->methods;
-    m.iVersion = 2;
-    m.xClose = &Pass<&M::xClose>;
-    m.xRead = &Pass<&M::xRead, void*, int, sqlite3_int64>;
-    m.xWrite = &Write;
-    m.xTruncate = &Pass<&M::xTruncate, sqlite3_int64>;
-    m.xSync = &Sync;
-    m.xFileSize = &Pass<&M::xFileSize, sqlite3_int64*>;
-    m.xLock = &Pass<&M::xLock, int>;
-    m.xUnlock = &Pass<&M::xUnlock, int>;
-    m.xCheckReservedLock = &Pass<&M::xCheckReservedLock, int*>;
-    m.xFileControl = &Pass<&M::xFileControl, int, void*>;
-    m.xSectorSize = &Pass<&M::xSectorSize>;
-    m.xDeviceCharacteristics = &Pass<&M::xDeviceCharacteristics>;
-    m.xShmMap = &Pass<&M::xShmMap, int, int, int, void volatile**>;
-    m.xShmLock = &Pass<&M::xShmLock, int, int, int>;
-    m.xShmBarrier = &Barrier;
-    m.xShmUnmap = &Pass<&M::xShmUnmap, int>;
-    opened->pMethods = &m;
-    return code;
-  }
+  // Takes note of an operation, whose `bytes` may be left out, and says what it
+  // fails with.
+  int Begin(const FileOperation& operation);
+  void Done(FileOperation operation);
 
   sqlite3_vfs* const under_;
   sqlite3_vfs vfs_{};
-  std::atomic<int> syncs_{0};
-  std::atomic<int> write_{SQLITE_OK};
-  std::atomic<int> sync_{SQLITE_OK};
+
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const Rule> rule_ ABSL_GUARDED_BY(mutex_);
+  int64_t operations_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::array<int, 4> syncs_ ABSL_GUARDED_BY(mutex_){};
+  bool recording_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<FileOperation> record_ ABSL_GUARDED_BY(mutex_);
 };
+
+// The code that a failing disk answers an operation with.
+int IoErrorOf(const FileOperation& operation);
+
+// A disk that operations are made on in their order, and what it has when the
+// power is cut. What was synchronised is there. Of what was not, every sector
+// of every write, and every removal and truncation, may be there or not. A name
+// is there to stay once a file that was made beside it is synchronised: then
+// the folder is, too.
+class CutDisk {
+ public:
+  enum class Lost {
+    kAll,  // Of what is not synchronised.
+    kNone,
+    kTail,  // What comes after a random sector of the last write.
+    kSome,  // Random sectors, of 512 or 4096 bytes.
+  };
+  using Files = std::map<FileKind, std::string>;
+
+  // `syncs_count` is false for a disk that forgets to synchronise.
+  explicit CutDisk(bool syncs_count = true) : syncs_count_(syncs_count) {}
+
+  void Make(const FileOperation& operation);
+  Files Cut(Lost lost, uint64_t seed) const;
+
+ private:
+  struct Kept {
+    std::optional<std::string> durable{};  // Absent: there is no such file.
+    std::vector<FileOperation> pending{};
+    bool created = false;  // And not synchronised since.
+  };
+
+  static void Settle(Kept& kept);
+
+  const bool syncs_count_;
+  std::map<FileKind, Kept> files_;
+};
+
+// Makes `files` the files of the database at `path`, whose others are removed.
+void WriteFiles(const CutDisk::Files& files, const std::string& path);
 
 }  // namespace weir
 

@@ -1,6 +1,7 @@
 #ifndef WEIR_TESTS_CHECKPOINT_WAITING_CHECKPOINTER_H_
 #define WEIR_TESTS_CHECKPOINT_WAITING_CHECKPOINTER_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,14 +11,23 @@
 #include "absl/synchronization/notification.h"
 
 #include "weir/checkpoint/checkpointer.h"
+#include "weir/checkpoint/run_store.h"
 
 namespace weir {
 
 // Answers on the caller's thread, before a call returns, whatever the store
 // below does. That one must outlive it.
-class WaitingCheckpointer final : public Checkpointer {
+class WaitingCheckpointer final : public Checkpointer, private RunStore {
+  template <class T>
+  using Done = Checkpointer::Done<T>;
+  using StatusDone = Checkpointer::StatusDone;
+
  public:
   explicit WaitingCheckpointer(Checkpointer& store) : store_(store) {}
+
+  RunStore* runs() override {
+    return store_.runs() == nullptr ? nullptr : this;
+  }
 
   CheckpointerCapabilities capabilities() const override {
     return store_.capabilities();
@@ -79,8 +89,38 @@ class WaitingCheckpointer final : public Checkpointer {
   }
 
  private:
-  template <class Result, class Done, class Call>
-  static void Wait(Done& done, Call call) {
+  void Commit(RunCommit&& commit, StatusDone done) override {
+    Wait<absl::Status>(done, [&](auto to) {
+      store_.runs()->Commit(std::move(commit), std::move(to));
+    });
+  }
+  void GetThread(std::string_view thread,
+                 Done<std::optional<ThreadRows>> done) override {
+    Wait<absl::StatusOr<std::optional<ThreadRows>>>(done, [&](auto to) {
+      store_.runs()->GetThread(thread, std::move(to));
+    });
+  }
+  void ListThreads(Done<std::vector<ThreadRow>> done) override {
+    Wait<absl::StatusOr<std::vector<ThreadRow>>>(
+        done, [&](auto to) { store_.runs()->ListThreads(std::move(to)); });
+  }
+  void GetRun(std::string_view run, Done<std::optional<RunRow>> done) override {
+    Wait<absl::StatusOr<std::optional<RunRow>>>(
+        done, [&](auto to) { store_.runs()->GetRun(run, std::move(to)); });
+  }
+  void ListUnfinished(Done<std::vector<RunRow>> done) override {
+    Wait<absl::StatusOr<std::vector<RunRow>>>(
+        done, [&](auto to) { store_.runs()->ListUnfinished(std::move(to)); });
+  }
+  void ListEvents(std::string_view run, uint64_t first,
+                  Done<std::vector<EventRow>> done) override {
+    Wait<absl::StatusOr<std::vector<EventRow>>>(done, [&](auto to) {
+      store_.runs()->ListEvents(run, first, std::move(to));
+    });
+  }
+
+  template <class Result, class D, class Call>
+  static void Wait(D& done, Call call) {
     absl::Notification given;
     std::optional<Result> result;
     call([&](Result answer) {

@@ -1,0 +1,241 @@
+// Bytes of the files change while nobody has them open. Each answer is then as
+// it was, or says that something is damaged.
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "gtest/gtest.h"
+#include "tests/checkpoint/checkpointer_oracle.h"
+#include "tests/checkpoint/temp_folder.h"
+#include "tests/checkpoint/waited_calls.h"
+
+#include "weir/checkpoint/internal/checked_pages.h"
+#include "weir/checkpoint/sqlite_checkpointer.h"
+
+namespace weir {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kFrame = kPage + 24;
+constexpr size_t kLogHeader = 32;
+constexpr uint64_t kSteps = 12;
+
+class SqliteDamageTest : public testing::Test {
+ protected:
+  SqliteDamageTest() {
+    auto store = SqliteCheckpointer::Open(path_);
+    EXPECT_TRUE(store.ok()) << store.status();
+    for (const char* thread : {"one", "two"}) Fill(**store, thread);
+    // What a log ends with may be lost; nobody asks for this.
+    Fill(**store, "last");
+    for (const char* thread : {"one", "two"}) {
+      for (uint64_t at = 1; at <= kSteps; ++at) {
+        expected_.push_back(ToText(**Get(**store, thread, at)));
+      }
+    }
+    as_after_a_crash_ = FileBytes(path_);
+    log_ = FileBytes(path_ + "-wal");
+    CopyLogToDatabase();
+    with_all_copied_ = FileBytes(path_);
+    EXPECT_EQ(FileBytes(path_ + "-wal"), log_);
+    store->reset();
+    whole_ = FileBytes(path_);
+  }
+
+  // Some of everything, in values short and long.
+  static void Fill(Checkpointer& store, const std::string& thread) {
+    const Fence fence = OpenThread(store, thread)->fence;
+    for (uint64_t i = 1; i <= kSteps; ++i) {
+      NewCheckpoint made = NextCheckpoint(i, absl::StrFormat("s%d", i));
+      Checkpoint& c = made.checkpoint;
+      c.metadata.run_id = i % 2 == 0 ? "run" : "";
+      c.channels.push_back(
+          {.channel = "pieces",
+           .version = i,
+           .appended_to = i - 1,
+           .value = SavedValue::FromBytes(absl::StrFormat("piece %d", i))});
+      if (i % 4 == 1) {
+        c.channels.push_back({.channel = "long",
+                              .version = i,
+                              .value = SavedValue::FromBytes(std::string(
+                                  6000, static_cast<char>('a' + i)))});
+      }
+      EXPECT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
+      NewWrites writes{.checkpoint = {i, 1}};
+      writes.writes.push_back({.task_id = absl::StrFormat("task%d", i),
+                               .channel = "a",
+                               .value = SavedValue::FromBytes("w")});
+      EXPECT_TRUE(PutTaskWrites(store, fence, std::move(writes)).ok());
+    }
+  }
+
+  static absl::StatusOr<std::optional<CheckpointTuple>> Get(
+      Checkpointer& store, const std::string& thread, uint64_t at) {
+    return GetCheckpoint(store, {.thread = thread, .id = CheckpointId{at, 1}});
+  }
+
+  // Runs SQL that leaves pages with good checksums.
+  void Execute(const std::string& path, const char* sql) {
+    const auto vfs = internal::CheckedPages::Register("");
+    ASSERT_TRUE(vfs.ok()) << vfs.status();
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE,
+                              (*vfs)->name().c_str()),
+              SQLITE_OK);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    EXPECT_EQ(sqlite3_exec(db, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(db);
+    sqlite3_close(db);
+  }
+  void CopyLogToDatabase() { Execute(path_, "PRAGMA wal_checkpoint(PASSIVE)"); }
+
+  // Opens these files; true if something was found to be damaged.
+  bool Check(const std::string& database, const std::string& log = "") {
+    std::filesystem::remove(damaged_ + "-shm");
+    std::filesystem::remove(damaged_ + "-wal");
+    WriteFileBytes(damaged_, database);
+    if (!log.empty()) WriteFileBytes(damaged_ + "-wal", log);
+    return CheckDamaged();
+  }
+  bool CheckDamaged() {
+    const auto store = SqliteCheckpointer::Open(damaged_);
+    if (!store.ok()) return true;
+    bool found = false;
+    size_t i = 0;
+    for (const char* thread : {"one", "two"}) {
+      for (uint64_t at = 1; at <= kSteps; ++at) {
+        const auto tuple = Get(**store, thread, at);
+        const std::string& right = expected_[i++];
+        if (!tuple.ok()) {
+          found = true;
+          EXPECT_TRUE(absl::IsDataLoss(tuple.status())) << tuple.status();
+          EXPECT_TRUE(absl::StrContains(tuple.status().message(), thread));
+        } else if (!*tuple || ToText(**tuple) != right) {
+          ++wrong_;
+        }
+      }
+    }
+    return found;
+  }
+
+  size_t Below(size_t n) { return random_() % n; }
+  std::string Flipped(std::string bytes, size_t begin, size_t size) {
+    char& byte = bytes[begin + Below(size)];
+    byte = static_cast<char>(byte ^ 1 << Below(8));
+    return bytes;
+  }
+
+  TempFolder folder_;
+  const std::string path_ = folder_.File("db");
+  const std::string damaged_ = folder_.File("damaged");
+  std::string as_after_a_crash_;  // With `log_`.
+  std::string with_all_copied_;   // With `log_`, which is not cut off yet.
+  std::string log_;
+  std::string whole_;  // Without a log.
+  std::vector<std::string> expected_;
+  int wrong_ = 0;
+  std::mt19937_64 random_{1};
+};
+
+TEST_F(SqliteDamageTest, ABitOfAPageIsFoundByWhoeverReadsThePage) {
+  EXPECT_FALSE(Check(whole_));
+  size_t read = 0;
+  for (size_t page = 0; page < whole_.size(); page += kPage) {
+    int found = 0;
+    for (int seed = 0; seed < 10; ++seed) {
+      found += Check(Flipped(whole_, page, kPage)) ? 1 : 0;
+    }
+    // Nobody has read it, or everybody has found the damage.
+    EXPECT_TRUE(found == 0 || found == 10) << page / kPage << " " << found;
+    read += found == 10 ? 1 : 0;
+  }
+  EXPECT_EQ(wrong_, 0);
+  EXPECT_GT(read, whole_.size() / kPage / 2);
+}
+
+TEST_F(SqliteDamageTest, APageThatIsZeroedOrElsewhereOrCutOffIsFound) {
+  int found = 0;
+  for (size_t page = kPage; page < whole_.size(); page += kPage) {
+    std::string zeroed = whole_;
+    zeroed.replace(page, kPage, kPage, '\0');
+    found += Check(zeroed) ? 1 : 0;
+    std::string moved = whole_;
+    const size_t other = kPage * Below(whole_.size() / kPage);
+    moved.replace(page, kPage, whole_, other, kPage);
+    found += Check(moved) ? 1 : 0;
+    found += Check(whole_.substr(0, page)) ? 1 : 0;
+  }
+  EXPECT_EQ(wrong_, 0);
+  EXPECT_GT(found, 30);
+}
+
+TEST_F(SqliteDamageTest, AThousandFlippedBitsGiveNoWrongValue) {
+  int found = 0;
+  for (int i = 0; i < 1000; ++i) {
+    found += Check(Flipped(whole_, 0, whole_.size())) ? 1 : 0;
+  }
+  EXPECT_EQ(wrong_, 0);
+  EXPECT_GT(found, 500);
+}
+
+TEST_F(SqliteDamageTest, ARecordInThePlaceOfAnotherIsFound) {
+  for (const char* table : {"checkpoint", "value", "task_write"}) {
+    std::filesystem::remove(damaged_ + "-wal");
+    WriteFileBytes(damaged_, whole_);
+    // The records of one namespace go to the rows of another.
+    const std::string sql = absl::StrFormat(
+        "CREATE TEMP TABLE t AS SELECT row_number() OVER () AS n, record AS r"
+        " FROM %1$s;"
+        "UPDATE %1$s AS x SET record=(SELECT r FROM t WHERE t.n = 1 + (SELECT"
+        " n FROM t WHERE r=x.record) %% (SELECT count(*) FROM t))",
+        table);
+    Execute(damaged_, sql.c_str());
+    EXPECT_TRUE(CheckDamaged()) << table;
+  }
+  EXPECT_EQ(wrong_, 0);
+}
+
+// Of a log that a crash has left; with and without its pages copied.
+TEST_F(SqliteDamageTest, ABitOfTheLogIsFoundOrWasNotKept) {
+  for (const std::string* database : {&as_after_a_crash_, &with_all_copied_}) {
+    EXPECT_FALSE(Check(*database, log_));
+    EXPECT_TRUE(Check(*database, Flipped(log_, 0, kLogHeader)));
+    int found = 0, all = 0;
+    for (size_t at = kLogHeader; at + kFrame <= log_.size(); at += kFrame) {
+      for (int seed = 0; seed < 10; ++seed) {
+        found += Check(*database, Flipped(log_, at, kFrame)) ? 1 : 0;
+        ++all;
+      }
+    }
+    std::cout << found << " of " << all << " found, " << wrong_ << " wrong\n";
+    EXPECT_EQ(wrong_, 0);
+  }
+}
+
+// Those that say where a page belongs, where a transaction ends, and what it is
+// checked by.
+TEST_F(SqliteDamageTest, ABitOfAHeaderInTheLogIsFoundOrWasNotKept) {
+  int found = 0, all = 0;
+  for (size_t at = kLogHeader; at + kFrame <= log_.size(); at += 5 * kFrame) {
+    for (size_t byte = 0; byte < 24; ++byte) {
+      found += Check(as_after_a_crash_, Flipped(log_, at + byte, 1)) ? 1 : 0;
+      ++all;
+    }
+  }
+  std::cout << found << " of " << all << " found\n";
+  EXPECT_EQ(wrong_, 0);
+}
+
+}  // namespace
+}  // namespace weir
