@@ -139,6 +139,8 @@ struct NamespaceLevel {
 
 namespace internal {
 
+struct EventAccess;
+
 struct EventBody : RefCounted<EventBody> {
   explicit EventBody(EventPayload&& of) : payload(std::move(of)) {}
 
@@ -186,10 +188,21 @@ class WEIR_EXPORT Event {
   void set_id(uint64_t id) { id_ = id; }
 
  private:
+  friend struct internal::EventAccess;
+
   internal::Ref<const internal::EventBody> body_;
   uint64_t id_ = 0;
   uint32_t mode_ = 0;
 };
+
+namespace internal {
+
+// For those who store events.
+struct EventAccess {
+  static const EventBody& body(const Event& event) { return *event.body_; }
+};
+
+}  // namespace internal
 
 // Prints the name, padded to eight columns, and the data:
 // `updates  {"refine_topic": {"topic": "ice cream and cats"}}`.

@@ -33,9 +33,11 @@ class Store;  // In weir/runtime/store.h.
 
 // When a thread's checkpoints are stored.
 enum class Durability {
-  kSync,   // Each before the next superstep begins.
-  kAsync,  // While the run goes on; all of them before it ends.
-  kExit,   // One, when the run ends, however it ends.
+  kSync,  // Each before the next superstep begins.
+  // While the run goes on, which waits where the store is more than one
+  // superstep behind; all of them before it ends.
+  kAsync,
+  kExit,  // One, when the run ends, however it ends.
 };
 
 // Input: what a run starts with.

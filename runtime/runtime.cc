@@ -106,6 +106,14 @@ absl::StatusOr<CheckpointRef> Runtime::UpdateState(const ThreadId& thread,
                                     std::move(options));
 }
 
+void Runtime::StartRun(const ThreadId& thread, std::string_view graph,
+                       Input input, StartOptions options,
+                       absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
+  rep_->service->Start(
+      {thread, std::string(graph), std::move(input), std::move(options)},
+      std::move(done));
+}
+
 absl::StatusOr<RunInfo> Runtime::StartRun(const ThreadId& thread,
                                           std::string_view graph, Input input,
                                           StartOptions options) {
@@ -216,6 +224,10 @@ absl::Status Runtime::CancelMany(const CancelQuery& query,
 
 absl::Status Runtime::DeleteRun(const ThreadId& thread, const RunId& run) {
   return rep_->service->DeleteRun(thread, run);
+}
+
+absl::Status Runtime::Drain(absl::Duration deadline) {
+  return rep_->service->Drain(deadline);
 }
 
 Store& Runtime::store() { return *rep_->service->store; }

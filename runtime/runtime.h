@@ -25,7 +25,8 @@ namespace weir {
 inline namespace v0 {
 
 // What the end of a Runtime does to the runs that are running. Those that wait
-// to run end without having begun.
+// to run end without having begun. Where threads are stored, both stay
+// unfinished there, and the next Runtime goes on with them.
 enum class OnShutdown {
   kCancel,  // Their nodes are asked to stop.
   kDrain,   // They stop at their next barrier, and can be continued.
@@ -47,6 +48,10 @@ struct RuntimeOptions {
   // safe to call from several threads at once.
   std::function<std::string()> new_id{};
   OnShutdown on_shutdown = OnShutdown::kCancel;
+  // Called for each run that another Runtime has left unfinished, before it
+  // goes on: with what it was started with, for you to add what is not stored:
+  // `store`, `on_end`, and a `context` that has no bytes. Called in Register().
+  std::function<void(const RunInfo& run, StartOptions& options)> on_recover{};
   // How long a thread's stream keeps the starts, ends and states of what is
   // over.
   absl::Duration thread_retention = absl::Seconds(120);
@@ -68,6 +73,15 @@ struct BatchRun {
 // tells, and the thread's next run begins. So whoever sees the end of a stream
 // finds what the run has left.
 //
+// Where the checkpointer has a RunStore, threads, runs and the events of those
+// that are resumable outlive the Runtime: a run's id is returned when the run
+// is stored; a thread is brought back when it is first asked for; a run that
+// was unfinished when its process ended goes on when its graph is registered,
+// from its last checkpoint, and shows its next attempt by a second metadata
+// event. Readers of a resumable run then get what is stored, and nothing
+// before; what they have seen no crash takes back. Stateless runs are not
+// stored, unless their threads are kept.
+//
 // Errors:   NotFound for an unknown graph, thread or run, and for a run of
 //           another thread; InvalidArgument for options that cannot be;
 //           Unavailable once the Runtime ends; the store's own. Each message
@@ -86,7 +100,10 @@ class WEIR_EXPORT Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  // Makes `graph` known by `name`. AlreadyExists if the name is taken.
+  // Makes `graph` known by `name`, and lets those of its runs go on that are
+  // stored as unfinished. AlreadyExists if the name is taken. Other errors are
+  // the store's, or of what it has: the graph is known, and those runs go on
+  // that can.
   absl::Status Register(std::string_view name, Graph graph);
 
   // Makes a thread for runs to belong to.
@@ -145,6 +162,12 @@ class WEIR_EXPORT Runtime {
                                                 Input input,
                                                 StartOptions options = {},
                                                 std::stop_token stop = {});
+  // StartRun() that does not wait until the run is stored: `done` is told then,
+  // once, by the store's thread or in the call, and must not wait. (A thread
+  // that is stored and not here yet is waited for.)
+  void StartRun(const ThreadId& thread, std::string_view graph, Input input,
+                StartOptions options,
+                absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done);
   // Starts stateless runs, at least one, in this order; or none if one is
   // refused.
   [[nodiscard]] absl::StatusOr<std::vector<RunInfo>> StartBatch(
@@ -194,6 +217,11 @@ class WEIR_EXPORT Runtime {
   // did after those of other runs; what later runs build on stays.
   // FailedPrecondition: it has not ended.
   absl::Status DeleteRun(const ThreadId& thread, const RunId& run);
+
+  // Starts no more runs, and has those that are running stop at their next
+  // barrier. OK when all have stopped; DeadlineExceeded if some have not by
+  // then: their nodes are asked to stop, and the destructor waits for them.
+  absl::Status Drain(absl::Duration deadline);
 
   // The store that runs get whose options have none.
   Store& store();

@@ -112,7 +112,9 @@ class Access {
                           "StateOptions::thread_id",
                           graph_->name));
     }
-    return FindGraph();
+    if (absl::Status s = FindGraph(); !s.ok()) return s;
+    pieces_.emplace(graph_.get());
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::optional<CheckpointTuple>> Get() const {
@@ -121,6 +123,29 @@ class Access {
         [this](Checkpointer::Done<std::optional<CheckpointTuple>> done) {
           options_.checkpointer->Get({thread_, ns_, id_}, std::move(done));
         });
+  }
+
+  // Asks for pieces that are missing of what a checkpoint has in pieces.
+  absl::Status LoadPieces(const Checkpoint& checkpoint) {
+    std::vector<std::string> missing = pieces_->Missing(checkpoint);
+    if (missing.empty()) return absl::OkStatus();
+    using Histories = std::vector<std::vector<SavedChannel>>;
+    const absl::StatusOr<Histories> histories = Await<Histories>(
+        options_.executor, [&](Checkpointer::Done<Histories> done) {
+          options_.checkpointer->History({thread_, ns_, checkpoint.id},
+                                         std::move(missing), std::move(done));
+        });
+    if (!histories.ok()) return histories.status();
+    pieces_->Note(*histories);
+    return absl::OkStatus();
+  }
+
+  // Takes note of what several checkpoints have before the first is looked at,
+  // so that pieces that they share are read once.
+  void Note(const std::vector<CheckpointTuple>& tuples) {
+    for (const CheckpointTuple& tuple : tuples) {
+      pieces_->Note(tuple.checkpoint);
+    }
   }
 
   // A run that is brought to a checkpoint, and has planned what comes next.
@@ -141,7 +166,10 @@ class Access {
     auto run = Ref<Run>::Adopt(new Run(graph_, env_, nullptr, nullptr));
     run->SetNamespace(ns_);
     if (!tuple.has_value()) return run;
-    if (absl::Status s = run->Restore(*std::move(tuple)); !s.ok()) return s;
+    pieces_->Note(tuple->checkpoint);
+    if (absl::Status s = LoadPieces(tuple->checkpoint); !s.ok()) return s;
+    absl::Status s = run->Restore(*std::move(tuple), *pieces_);
+    if (!s.ok()) return s;
     return run;
   }
 
@@ -176,6 +204,7 @@ class Access {
   std::optional<CheckpointId> id_;
   NoExecutor executor_;
   std::shared_ptr<internal::RunEnv> env_;
+  std::optional<internal::SavedPieces> pieces_;
 };
 
 absl::Status Access::FindGraph() {
@@ -320,6 +349,7 @@ absl::StatusOr<std::vector<StateSnapshot>> Graph::GetHistory(
             options.checkpointer->List(std::move(query), std::move(done));
           });
   if (!tuples.ok()) return tuples.status();
+  access.Note(*tuples);
   std::vector<StateSnapshot> history;
   for (CheckpointTuple& tuple : *tuples) {
     access.set_id(tuple.checkpoint.id);

@@ -151,6 +151,7 @@ absl::StatusOr<std::shared_ptr<ThreadStream::Rep>> Service::ReadThread(
         "kLifecycle and kStateUpdate",
         id));
   }
+  if (absl::Status s = Load(id); !s.ok()) return s;
   Later later;
   absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);

@@ -251,7 +251,7 @@ void Run::LoadLine(Input input) {
     if (!line_->travelling) {
       // What was here is of another future.
       if (graph_->memory == Memory::kOfTask) {
-        Loaded(std::optional<CheckpointTuple>(), std::move(input));
+        Found(std::optional<CheckpointTuple>(), std::move(input));
         return;
       }
       before = parent_->run->line_->travelled_from;
@@ -269,10 +269,10 @@ void Run::LoadLine(Input input) {
         },
         [this, input = std::move(input)](
             absl::StatusOr<std::vector<CheckpointTuple>> list) mutable {
-          if (!list.ok()) return Loaded(list.status(), std::move(input));
+          if (!list.ok()) return Found(list.status(), std::move(input));
           std::optional<CheckpointTuple> tuple;
           if (!list->empty()) tuple = std::move(list->front());
-          Loaded(std::move(tuple), std::move(input));
+          Found(std::move(tuple), std::move(input));
         });
     return;
   }
@@ -282,17 +282,50 @@ void Run::LoadLine(Input input) {
       },
       [this, input = std::move(input)](
           absl::StatusOr<std::optional<CheckpointTuple>> tuple) mutable {
-        Loaded(std::move(tuple), std::move(input));
+        Found(std::move(tuple), std::move(input));
+      });
+}
+
+// Asks for the pieces of what the checkpoint has in pieces.
+void Run::Found(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
+                Input input) {
+  SavedPieces pieces(graph_.get());
+  std::vector<std::string> missing;
+  if (tuple.ok() && tuple->has_value()) {
+    pieces.Note((*tuple)->checkpoint);
+    missing = pieces.Missing((*tuple)->checkpoint);
+  }
+  if (missing.empty()) {
+    return Loaded(std::move(tuple), std::move(pieces), std::move(input));
+  }
+  ThreadSession& session = *env_->session;
+  const Checkpoint& checkpoint = (*tuple)->checkpoint;
+  CheckpointKey key{session.thread(), checkpoint.ns, checkpoint.id};
+  using Histories = std::vector<std::vector<SavedChannel>>;
+  Await<Histories>(
+      [&](Checkpointer::Done<Histories> done) {
+        session.store().History(std::move(key), std::move(missing),
+                                std::move(done));
+      },
+      [this, tuple = std::move(tuple), pieces = std::move(pieces),
+       input = std::move(input)](absl::StatusOr<Histories> histories) mutable {
+        if (histories.ok()) {
+          pieces.Note(*histories);
+        } else {
+          tuple = histories.status();
+        }
+        Loaded(std::move(tuple), std::move(pieces), std::move(input));
       });
 }
 
 void Run::Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
-                 Input input) {
+                 SavedPieces pieces, Input input) {
   if (!tuple.ok()) {
     env_->session->NoteFailure(tuple.status());
     return End(std::move(tuple).status());
   }
-  const absl::Status begun = First(*std::move(tuple), std::move(input));
+  const absl::Status begun =
+      First(*std::move(tuple), std::move(pieces), std::move(input));
   if (!begun.ok()) return End(begun);
   if (!line_->begins_with.empty() &&
       !SaveCheckpoint(line_->begins_with, step_ - 1)) {
@@ -302,7 +335,8 @@ void Run::Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
 }
 
 // What the run begins with: input, or where the thread stopped.
-absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
+absl::Status Run::First(std::optional<CheckpointTuple> tuple,
+                        SavedPieces pieces, Input input) {
   int64_t found_step = -2;
   bool resuming = false;
   if (tuple.has_value()) {
@@ -316,7 +350,7 @@ absl::Status Run::First(std::optional<CheckpointTuple> tuple, Input input) {
           input.is_continue() || input.is_command() ||
           (!run_id.empty() && tuple->checkpoint.metadata.run_id == run_id);
     }
-    if (absl::Status s = Restore(*std::move(tuple)); !s.ok()) return s;
+    if (absl::Status s = Restore(*std::move(tuple), pieces); !s.ok()) return s;
   } else if (parent_ == nullptr && line_->travelling) {
     return MakeError(
         ErrorKind::kEmptyInput, absl::StatusCode::kNotFound,
@@ -350,12 +384,16 @@ bool Run::IsOfParentsStep(const Checkpoint& checkpoint) const {
 // Goes on where the thread stopped.
 absl::Status Run::Resume(Input input) {
   line_->resuming = true;
-  armed_ = false;
   // A graph inside returns what it would have, had it not been stopped.
   wrote_output_ = parent_ == nullptr || line_->had_output;
 
+  // An earlier attempt has taken what it was given with it.
+  const bool again = IsOwn(line_->metadata.run_id);
+  if (again) input = Input::Continue();
+  armed_ = again;
+
   if (parent_ == nullptr) {
-    const std::set<std::string> open = line_->found.Open();
+    std::set<std::string> open = line_->found.Open();
     if (input.answer().has_value() && open.size() > 1) {
       return absl::FailedPreconditionError(absl::StrFormat(
           "%d interrupts wait in thread '%s', and the answer does not say for "
@@ -363,10 +401,17 @@ absl::Status Run::Resume(Input input) {
           open.size(), env_->thread_id));
     }
     env_->answers->by_id = std::move(input.answers());
+    // What this run asked came after the answer.
+    for (const TaskWrites& task : line_->found) {
+      if (!task.asked_own || !task.interrupts.has_value()) continue;
+      for (const Interrupt& asked : task.interrupts->interrupts) {
+        open.erase(asked.id);
+      }
+    }
     if (input.answer().has_value()) {
       if (open.size() == 1) {
         env_->answers->by_id[*open.begin()] = std::move(input.answer());
-      } else {
+      } else if (!line_->found.any_own()) {
         env_->answers->SetFirst(std::move(input.answer()));
       }
     }
@@ -379,7 +424,7 @@ absl::Status Run::Resume(Input input) {
                                       line_->metadata.source != "update"));
   TaskWrites null = TakeNullTask();
   if (line_->travelling) null = TaskWrites();  // Of another future.
-  if (input.is_command()) {
+  if (input.is_command() && !null.own) {
     StepTask task;
     task.Plan(this, &graph_->start, 0);
     NodeResult result(std::move(input.command()));
@@ -408,8 +453,22 @@ absl::Status Run::Resume(Input input) {
     line_->begins_with = "fork";
     ++step_;
   }
-  if (Wants(kValues)) Publish(kValues, StateValues{ReadAll(shown())});
+  // Of what is stored, readers have it.
+  if (Wants(kValues) && !(again && env_->log->durable() != nullptr)) {
+    Publish(kValues, StateValues{ReadAll(shown())});
+  }
   return absl::OkStatus();
+}
+
+// Whether that run is this one, in an earlier attempt.
+bool Run::IsOwn(std::string_view run_id) const {
+  return env_->is_again && run_id == env_->run_id;
+}
+
+// Whether the events of a task that has ended before are in the log.
+bool Run::HasStoredEventsOf(const StepTask& task) const {
+  return env_->log->durable() != nullptr && task.found >= 0 &&
+         line_->found[static_cast<size_t>(task.found)].own;
 }
 
 // What commands gave the checkpoint that the run is at.
@@ -457,13 +516,23 @@ absl::Status Run::ApplyNullTask(TaskWrites& null) {
 }
 
 // Brings the run to what a checkpoint holds.
-absl::Status Run::Restore(CheckpointTuple tuple) {
+absl::Status Run::Restore(CheckpointTuple tuple, SavedPieces& pieces) {
   Checkpoint& checkpoint = tuple.checkpoint;
   auto lost = [&](const std::string& what, const absl::Status& why) {
-    return absl::DataLossError(absl::StrFormat(
-        "checkpoint %s of thread '%s': %s: %s", checkpoint.id.ToString(),
-        env_->session->thread(), what, std::string(why.message())));
+    // What a later weir has stored, or of a type that is not known, is whole.
+    const absl::StatusCode code =
+        absl::IsFailedPrecondition(why) || absl::IsUnavailable(why)
+            ? why.code()
+            : absl::StatusCode::kDataLoss;
+    return absl::Status(
+        code, absl::StrFormat("checkpoint %s of thread '%s': %s: %s",
+                              checkpoint.id.ToString(), env_->session->thread(),
+                              what, std::string(why.message())));
   };
+  const bool here = checkpoint.ns == line_->ns;
+  if (here && env_->session->takes_pieces()) {
+    line_->grown.resize(channels_.size());
+  }
   for (SavedChannel& saved : checkpoint.channels) {
     if (saved.channel == kEngineChannel) {
       const auto engine = LoadRecord<SavedEngine>(saved.value, graph_->names);
@@ -477,23 +546,27 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
     // A channel that the graph has no more keeps its value in the history.
     const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
     if (!channel.has_value()) continue;
-    absl::StatusOr<Value> value =
-        Load(saved.value, graph_->channels[*channel].kind->snapshot_type());
+    StoredGrowth grown;
+    const absl::StatusOr<Value> value =
+        pieces.Load(saved, *graph_->channels[*channel].kind, &grown);
     if (!value.ok()) {
       return lost(absl::StrFormat("channel '%s'", saved.channel),
                   value.status());
     }
-    absl::Status restored = channels_.Restore(*channel, *std::move(value));
+    absl::Status restored = channels_.Restore(*channel, *value);
     if (!restored.ok()) {
       return lost(absl::StrFormat("channel '%s'", saved.channel), restored);
     }
-    // From another place in the thread: here, nothing of it is stored.
-    if (checkpoint.ns != line_->ns) {
-      NoteUnstored(*channel, saved.channel, saved.value);
+    if (!here) {
+      // From another place in the thread: here, nothing of it is stored.
+      NoteUnstored(*channel, saved.channel,
+                   saved.appended_to == 0 ? saved.value : Save(*value));
+    } else if (!line_->grown.empty()) {
+      line_->grown[*channel] = std::move(grown);
     }
   }
   line_->current = checkpoint.id;
-  line_->stored = checkpoint.ns == line_->ns ? checkpoint.id : CheckpointId();
+  line_->stored = here ? checkpoint.id : CheckpointId();
   line_->travelled_from = checkpoint.id;
   if (checkpoint.metadata.source == "fork") {
     line_->travelled_from = checkpoint.parent;
@@ -509,6 +582,9 @@ absl::Status Run::Restore(CheckpointTuple tuple) {
 absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
   for (const PendingWrite& write : writes) {
     TaskWrites* const at = &line_->found.FindOrAdd(write.task_id);
+    const bool own = IsOwn(write.run_id == nullptr ? "" : *write.run_id);
+    at->own |= own;
+    if (write.channel == kInterruptChannel) at->asked_own = own;
     if (write.channel == kTaskChannel) {
       const auto record = LoadRecord<SavedTask>(write.value, graph_->names);
       if (!record.ok()) return record.status();
@@ -518,6 +594,7 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
             "which no run takes",
             line_->current.ToString(), write.task_id, write.index));
       }
+      if (absl::Status s = CheckNodes(**record); !s.ok()) return s;
       AddRecord(**record, at);
       // Those of a run that was undone are missing.
       at->records = std::max(at->records, write.index + 1);
@@ -574,16 +651,31 @@ void Run::AddRecord(const SavedTask& record, TaskWrites* task) const {
   task->fires_edges = record.fires_edges;
 }
 
+// A node that the thread is to go on at, by the name that is stored.
+absl::StatusOr<uint32_t> Run::StoredNode(const std::string& name) const {
+  const uint32_t node = graph_->Resolve(NodeRef(name));
+  if (node < graph_->nodes.size()) return node;
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "thread '%s' is to go on at node '%s', which graph '%s' has not; run "
+      "it with the graph that it stopped in, or from an earlier checkpoint",
+      env_->session->thread(), name, graph_->name));
+}
+
+// Whether this graph has the nodes that a task which has ended leads to.
+absl::Status Run::CheckNodes(const SavedTask& record) const {
+  absl::Status s;
+  for (const std::string& name : record.gotos) {
+    s.Update(StoredNode(name).status());
+  }
+  for (const SavedSend& send : record.sends) {
+    s.Update(StoredNode(send.node).status());
+  }
+  return s;
+}
+
 // `step` is that of the checkpoint.
 absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
-  auto node_of = [this](const std::string& name) -> absl::StatusOr<uint32_t> {
-    const uint32_t node = graph_->Resolve(NodeRef(name));
-    if (node < graph_->nodes.size()) return node;
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "thread '%s' is to go on at node '%s', which graph '%s' has not; run "
-        "it with the graph that it stopped in, or change its state",
-        env_->session->thread(), name, graph_->name));
-  };
+  auto node_of = [this](const std::string& name) { return StoredNode(name); };
   for (const std::string& name : engine.due) {
     absl::StatusOr<uint32_t> node = node_of(name);
     if (!node.ok()) return node.status();
@@ -605,12 +697,21 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
     sends_.push_back({*node, send.arg, send.timeout});
   }
   for (const SavedJoin& saved : rest.joins) {
+    bool known = false;
     for (uint32_t i = 0; i < graph_->joins.size(); ++i) {
       if (graph_->joins[i].name != saved.name) continue;
+      known = true;
       for (uint32_t source : saved.seen) {
         if (source < graph_->joins[i].sources)
           triggers_.RestoreSeen({i, source});
       }
+    }
+    if (!known) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "in thread '%s' the join '%s' has begun, which graph '%s' has not; "
+          "run it with the graph that it stopped in, or from an earlier "
+          "checkpoint",
+          env_->session->thread(), saved.name, graph_->name));
     }
   }
   line_->start = rest.start;
@@ -761,6 +862,19 @@ void Run::GatherChanges() {
   channels_.ClearChanged();
 }
 
+// Puts what has only grown since the base as what was added to it.
+void Run::MakePieces() {
+  Line& line = *line_;
+  line.grown.resize(channels_.size());
+  for (uint32_t i : line.placed) {
+    if (i == channels_.size()) continue;  // The run's place.
+    const Growth* growth = graph_->channels[i].kind->growth();
+    if (growth == nullptr) continue;
+    const auto place = static_cast<size_t>(line.place[i]);
+    PutGrown(*growth, &line.next.checkpoint.channels[place], &line.grown[i]);
+  }
+}
+
 // Stores the line's current checkpoint. As SaveCheckpoint().
 bool Run::StoreLine() {
   Line& line = *line_;
@@ -773,26 +887,54 @@ bool Run::StoreLine() {
   checkpoint.metadata = line.metadata;
   const uint64_t version = env_->session->NewVersion();
   for (SavedChannel& channel : checkpoint.channels) channel.version = version;
+  if (env_->session->takes_pieces()) MakePieces();
   for (uint32_t i : line.placed) line.place[i] = -1;
   line.placed.clear();
   line.stored = line.current;
-  const bool waits = env_->durability == Durability::kSync;
-  if (waits) {
-    store_mark_.store(kStoring, std::memory_order_relaxed);
+  // A store that shares values has them when it is called.
+  const bool listens = env_->durability == Durability::kSync ||
+                       (env_->durability == Durability::kAsync &&
+                        !env_->session->shares_values());
+  if (listens) {
+    behind_.fetch_add(kOneBehind, std::memory_order_relaxed);
     AddRef();  // Stored() drops it.
   }
-  env_->session->Put(std::move(line.next), waits ? this : nullptr);
+  env_->session->Put(std::move(line.next), listens ? this : nullptr);
   checkpoint.channels.clear();
-  return !waits ||
-         store_mark_.exchange(kWaits, std::memory_order_acq_rel) == kStored;
+  return !listens || HasKeptUp();
+}
+
+// How many checkpoints the store may be behind while the run goes on.
+uint32_t Run::MostBehind() const {
+  return env_->durability == Durability::kSync ? 0 : kOneBehind;
+}
+
+// Whether the store is near enough for the run to go on; if not, Stored() lets
+// it.
+bool Run::HasKeptUp() {
+  uint32_t behind = behind_.load(std::memory_order_acquire);
+  while (behind > MostBehind()) {
+    if (behind_.compare_exchange_weak(behind, behind | kWaiting,
+                                      std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Run::Stored() noexcept {
   Ref<Run> self = Ref<Run>::Adopt(this);
-  if (store_mark_.exchange(kStored, std::memory_order_acq_rel) != kWaits) {
-    return;
+  uint32_t behind =
+      behind_.fetch_sub(kOneBehind, std::memory_order_acq_rel) - kOneBehind;
+  while ((behind & kWaiting) != 0 && behind - kWaiting <= MostBehind()) {
+    if (behind_.compare_exchange_weak(behind, behind - kWaiting,
+                                      std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+      executor().Post([self = std::move(self)] { self->GoOn(); });
+      return;
+    }
   }
-  executor().Post([self = std::move(self)] { self->GoOn(); });
 }
 
 // Goes on after a checkpoint was stored.

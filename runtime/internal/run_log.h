@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 
 #include "weir/runtime/event.h"
+#include "weir/runtime/internal/durable_events.h"
 #include "weir/stream/event_log.h"
 
 namespace weir {
@@ -48,15 +49,37 @@ class RunLog {
     return log == nullptr ? 0 : log->interest();
   }
 
+  // What cannot be stored is noted in the durable events' error().
   void Publish(uint32_t mode, Event event) {
     EventLog<Event>* const log = if_open();
     if (log == nullptr || (log->interest() & mode) == 0) return;
-    if (kept_ == nullptr) {
+    if (durable_ != nullptr) {
+      durable_->Note(durable_->Publish(mode, std::move(event)));
+    } else if (kept_ == nullptr) {
       log->Publish(mode, std::move(event));
     } else {
       PublishWithin(*log, mode, std::move(event));
     }
   }
+
+  // Before anything is published: readers get only what is stored.
+  void StoreWith(std::shared_ptr<DurableEvents> durable) {
+    durable_ = std::move(durable);
+  }
+  // Null: nothing of it is stored.
+  DurableEvents* durable() const { return durable_.get(); }
+  // For the durable events: one that is stored. The log is open.
+  void Deliver(uint32_t mode, Event event) {
+    if (kept_ == nullptr) {
+      if_open()->Publish(mode, std::move(event));
+    } else {
+      PublishWithin(*if_open(), mode, std::move(event));
+    }
+  }
+  bool limited() const { return kept_ != nullptr; }
+  uint64_t oldest_id() const { return if_open()->oldest_id(); }
+  // Before it is opened: the id of its first event.
+  void BeginAt(uint64_t first_id) { options_.log.first_id = first_id; }
 
   // Whether a reader that the run is to wait for is far behind. One load where
   // there is no such reader.
@@ -101,7 +124,8 @@ class RunLog {
   // Drops what the event `id` leaves no room for.
   void Keep(EventLog<Event>& log, uint64_t id, uint64_t bytes);
 
-  const Options options_;
+  Options options_;
+  std::shared_ptr<DurableEvents> durable_;
   // Relaxed: nothing but the number counts.
   std::atomic<int64_t> patience_ns_{0};
   // Set once, by the Open() that comes first (release): the log.

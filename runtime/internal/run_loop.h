@@ -29,6 +29,7 @@
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_log.h"
 #include "weir/runtime/internal/saved_line.h"
+#include "weir/runtime/internal/saved_pieces.h"
 #include "weir/runtime/internal/step_task.h"
 #include "weir/runtime/internal/thread_session.h"
 #include "weir/runtime/internal/triggers.h"
@@ -81,6 +82,8 @@ struct RunEnv {
 
   Executor* const executor;
   RunLog* log = nullptr;  // Null: nobody can ever watch.
+  // The end of a process has cut an earlier attempt of the run short.
+  bool is_again = false;
 
   // RunOptions. Many runs wait at once: what few of them are given is apart.
   const StreamModes modes;
@@ -113,6 +116,7 @@ struct RunEnv {
   // Gives readers of the log the options' modes.
   void Watch(RunLog* by) {
     log = by;
+    if (session != nullptr) session->StoreWith(log->durable());
     if ((modes & kMessages) != 0) {
       sent_messages = std::make_unique<SentMessages>();
     }
@@ -228,6 +232,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   std::shared_ptr<SavedTask> ToSaved(absl::Span<const Write> writes,
                                      absl::Span<const uint32_t> gotos,
                                      absl::Span<const PendingSend> sends) const;
+  bool HasStoredEventsOf(const StepTask& task) const;
   bool stores_writes() const {
     return line_ != nullptr && env_->durability != Durability::kExit;
   }
@@ -255,8 +260,8 @@ class Run final : public RefCounted<Run>, private StoreListener {
   std::vector<NamespaceLevel> Namespace() const;
 
   // For reading and changing a thread's state: a run that never begins. Brings
-  // it to what `tuple` holds of the graph.
-  absl::Status Restore(CheckpointTuple tuple);
+  // it to what `tuple` holds of the graph; all its pieces are in `pieces`.
+  absl::Status Restore(CheckpointTuple tuple, SavedPieces& pieces);
   // Applies what commands gave the checkpoint, and plans what comes next with
   // what its tasks have done; `with_finished` shows that in the state.
   absl::Status PlanRestored(bool with_finished);
@@ -300,6 +305,9 @@ class Run final : public RefCounted<Run>, private StoreListener {
     NewCheckpoint next;
     std::vector<int32_t> place;
     std::vector<uint32_t> placed;
+    // Of each channel, what `stored` has for the next one to add to; empty
+    // where values are never put in pieces.
+    std::vector<StoredGrowth> grown;
     // That place, as it was noted last; null: never.
     std::shared_ptr<const SavedEngine> engine;
     bool had_output = false;  // SavedEngine::wrote_output, as it was found.
@@ -334,15 +342,20 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void OpenThread(Input input);
   bool GoesTo(const CheckpointRef& from, CheckpointKey* key) const;
   void LoadLine(Input input);
+  void Found(absl::StatusOr<std::optional<CheckpointTuple>> tuple, Input input);
   void Loaded(absl::StatusOr<std::optional<CheckpointTuple>> tuple,
-              Input input);
-  absl::Status First(std::optional<CheckpointTuple> tuple, Input input);
+              SavedPieces pieces, Input input);
+  absl::Status First(std::optional<CheckpointTuple> tuple, SavedPieces pieces,
+                     Input input);
   bool IsOfParentsStep(const Checkpoint& checkpoint) const;
   absl::Status Resume(Input input);
+  bool IsOwn(std::string_view run_id) const;
   absl::Status ApplyNullTask(TaskWrites& null);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
   absl::Status LoadWrite(const PendingWrite& write, TaskWrites* at) const;
   absl::Status RestoreEngine(const SavedEngine& engine, int64_t step);
+  absl::StatusOr<uint32_t> StoredNode(const std::string& name) const;
+  absl::Status CheckNodes(const SavedTask& record) const;
   bool HasRest() const;
   bool IsAt(const SavedEngine& engine) const;
   bool RanHere() const { return line_->ran_step == line_->metadata.step; }
@@ -355,10 +368,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void MakeCheckpoint(std::string_view source, int64_t step);
   void GatherChanges();
   void NoteUnstored(uint32_t channel, std::string_view name, SavedValue value);
+  void MakePieces();
   SavedSend ToSaved(const PendingSend& send) const;
   void AddRecord(const SavedTask& record, TaskWrites* task) const;
   void StoreExit();
   bool StoreLine();
+  uint32_t MostBehind() const;
+  bool HasKeptUp();
   void Stored() noexcept override;
   void GoOn();
   void NoteRan();
@@ -467,11 +483,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
   // unfinished_ orders them.
   std::atomic<bool> any_failed_{false};
   std::atomic<bool> any_interrupted_{false};  // Likewise.
-  // The hand-shake with a store that the run waits for: it and the run each
-  // exchange their mark in, and whoever comes second goes on. acq_rel: the
-  // second sees all that the first did.
-  enum Mark : uint8_t { kStoring, kWaits, kStored };
-  std::atomic<uint8_t> store_mark_{kStoring};
+  // How many checkpoints have been put that are not stored, and whether the run
+  // waits for some of them. acq_rel: the run and the last store call that it
+  // waits for each change it, and whoever comes second, and sees what the first
+  // did, goes on.
+  static constexpr uint32_t kWaiting = 1;
+  static constexpr uint32_t kOneBehind = 2;
+  std::atomic<uint32_t> behind_{0};
   // Set by Cancel(). Relaxed: a barrier that misses it is followed by another.
   std::atomic<bool> cancelled_{false};
 };

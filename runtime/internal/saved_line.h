@@ -154,6 +154,9 @@ struct TaskWrites {
   std::optional<SavedInterrupts> interrupts;
   std::vector<Value> answers;
   bool begun = false;  // Of a block that runs once.
+  // Put by this run, in an earlier attempt; and so was what it asks.
+  bool own = false;
+  bool asked_own = false;
 
   // Its writes are all there, and it is not to run again.
   bool finished() const { return records > 0; }
@@ -199,6 +202,11 @@ class FoundWrites {
   // The ids of the questions that wait for answers. What a function asks that
   // a task calls, both show; it is open while both ask.
   std::set<std::string> Open() const;
+  // Whether an earlier attempt of this run has put any.
+  bool any_own() const {
+    return std::any_of(tasks_.begin(), tasks_.end(),
+                       [](const TaskWrites& task) { return task.own; });
+  }
 
  private:
   std::vector<TaskWrites> tasks_;

@@ -1,6 +1,7 @@
 #include "weir/runtime/internal/service.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_format.h"
 
@@ -18,7 +19,8 @@
 //
 // A run goes through these:
 //
-//   Add        checked and in the tables, pending; its thread is busy
+//   Admit      checked and in the tables, pending; its thread is busy. Where
+//              threads are stored, it is held back until it is
 //   Schedule   the thread's next run is marked running...
 //   Launch     ...and begins on the executor
 //   Ended      its last superstep is over and stored
@@ -128,8 +130,9 @@ absl::Status RolledBackError(const RunId& run) {
 
 }  // namespace
 
-ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
-                     RunInfo about, Input begins_with, StartOptions how)
+ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on,
+                     std::optional<Graph> runs, RunInfo about,
+                     Input begins_with, StartOptions how)
     : service(std::move(of)),
       thread(std::move(on)),
       graph(std::move(runs)),
@@ -137,17 +140,17 @@ ServedRun::ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
       resumable(how.resumable),
       stored(!thread->temporary),
       window(how.window),
+      max_events(how.max_events),
+      max_bytes(how.max_bytes),
       log(LogOptions(how, *service)),
       beginning(new Beginning{std::move(begins_with), std::move(how)}),
       info(std::move(about)),
       retention(beginning->options.retention),
-      on_end(std::move(beginning->options.on_end)) {
-  if (resumable) log.Open();
-}
+      on_end(std::move(beginning->options.on_end)) {}
 
 Ref<Run> ServedRun::Make(std::shared_ptr<RunEnv> env) {
   auto made =
-      Ref<Run>::Adopt(new Run(graph.shared(), std::move(env), this, nullptr));
+      Ref<Run>::Adopt(new Run(graph->shared(), std::move(env), this, nullptr));
   made->MakeStoppable();
   return made;
 }
@@ -190,6 +193,8 @@ absl::Status ServedRun::Explain(absl::Status status) const {
       absl::StrFormat("run '%s' was deleted while it was read", id()));
 }
 
+// What might throw is memory that is not there, which ends the process.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 void ServedRun::RunEnded(Run& ended) noexcept {
   service->Ended(shared_from_this(), ended);
 }
@@ -214,6 +219,7 @@ Service::Service(RuntimeOptions options)
       executor(options.executor),
       checkpointer(options.checkpointer),
       store(options.store),
+      rows(checkpointer->runs()),
       options_(std::move(options)) {}
 
 absl::Status Service::Open() const {
@@ -263,48 +269,189 @@ absl::Status Service::Check(const NewRun& run) {
 
 absl::StatusOr<std::vector<RunInfo>> Service::Start(std::vector<NewRun> runs) {
   std::vector<RunInfo> started;
-  Later later;
-  absl::MutexLock lock(&mutex);
-  for (const NewRun& run : runs) {
-    if (absl::Status s = Check(run); !s.ok()) return s;
-  }
-  for (NewRun& run : runs) {
-    const RunPtr added = Add(std::move(run), &later);
-    started.push_back(Show(*added));
-    Schedule(added->thread, &later);
-  }
+  absl::StatusOr<std::vector<RunPtr>> admitted = AdmitAndWait(
+      std::move(runs), [&started](const std::vector<RunPtr>& added) {
+        for (const RunPtr& run : added) started.push_back(Show(*run));
+      });
+  if (!admitted.ok()) return admitted.status();
   return started;
 }
 
+void Service::Start(NewRun run,
+                    absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done) {
+  if (absl::Status s = Load(run.thread); !s.ok()) return done(std::move(s));
+  std::vector<NewRun> runs;
+  runs.push_back(std::move(run));
+  auto info = std::make_shared<RunInfo>();
+  Admit(
+      std::move(runs),
+      [&info](const std::vector<RunPtr>& added) { *info = Show(*added[0]); },
+      [info, done = std::move(done)](
+          absl::StatusOr<std::vector<RunPtr>> admitted) mutable {
+        if (!admitted.ok()) return done(admitted.status());
+        done(std::move(*info));
+      });
+}
+
 absl::StatusOr<RunPtr> Service::StartOne(NewRun run) {
-  Later later;
-  absl::MutexLock lock(&mutex);
-  if (absl::Status s = Check(run); !s.ok()) return s;
-  RunPtr added = Add(std::move(run), &later);
-  Schedule(added->thread, &later);
-  return added;
+  std::vector<NewRun> runs;
+  runs.push_back(std::move(run));
+  absl::StatusOr<std::vector<RunPtr>> admitted = AdmitAndWait(
+      std::move(runs), [](const std::vector<RunPtr>& /*added*/) {});
+  if (!admitted.ok()) return admitted.status();
+  return admitted->front();
 }
 
 absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Stream(NewRun run) {
   const bool cancels = run.options.on_disconnect == OnDisconnect::kCancel;
-  Later later;
-  absl::MutexLock lock(&mutex);
-  if (absl::Status s = Check(run); !s.ok()) return s;
-  const RunPtr added = Add(std::move(run), &later);
-  absl::StatusOr<Cursor<Event>> cursor =
-      Attach(added, {.mask = added->modes | kControl, .on_lag = OnLag::kFail});
-  Schedule(added->thread, &later);
+  std::vector<NewRun> runs;
+  runs.push_back(std::move(run));
+  absl::StatusOr<Cursor<Event>> cursor;
+  absl::StatusOr<std::vector<RunPtr>> admitted = AdmitAndWait(
+      std::move(runs), [this, &cursor](const std::vector<RunPtr>& added) {
+        mutex.AssertHeld();
+        const CursorOptions all{.mask = added[0]->modes | kControl,
+                                .on_lag = OnLag::kFail};
+        cursor = Attach(added[0], all);
+      });
+  if (!admitted.ok()) return admitted.status();
   if (!cursor.ok()) return cursor.status();
-  return MakeReader(added, *std::move(cursor), cancels);
+  return MakeReader(admitted->front(), *std::move(cursor), cancels);
 }
 
-RunPtr Service::Add(NewRun run, Later* later) {
+absl::StatusOr<std::vector<RunPtr>> Service::AdmitAndWait(
+    std::vector<NewRun> runs,
+    absl::FunctionRef<void(const std::vector<RunPtr>&)> added) {
+  for (const NewRun& run : runs) {
+    if (absl::Status s = Load(run.thread); !s.ok()) return s;
+  }
+  absl::StatusOr<std::vector<RunPtr>> result;
+  absl::Notification done;
+  Admit(std::move(runs), added, [&](absl::StatusOr<std::vector<RunPtr>> given) {
+    result = std::move(given);
+    done.Notify();
+  });
+  done.WaitForNotification();  // Where nothing is stored it is there already.
+  return result;
+}
+
+void Service::Admit(std::vector<NewRun> runs,
+                    absl::FunctionRef<void(const std::vector<RunPtr>&)> added,
+                    RunsDone done) {
+  for (NewRun& run : runs) {
+    if (absl::Status s = Encode(run); !s.ok()) return done(std::move(s));
+  }
+  std::vector<RunPtr> all;
+  absl::Status refused;
+  {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    for (const NewRun& run : runs) refused.Update(Check(run));
+    RunCommit commit;
+    for (size_t i = 0; refused.ok() && i < runs.size(); ++i) {
+      const RunPtr& made = all.emplace_back(Add(std::move(runs[i])));
+      if (!IsStored(*made->thread)) continue;
+      commit.threads.push_back(RowOf(*made->thread));
+      commit.runs.push_back(RowOf(*made));
+    }
+    if (refused.ok()) added(all);
+    if (!commit.runs.empty()) {
+      // Several are of new threads each, which nobody has yet.
+      return Save(
+          *all.front()->thread, std::move(commit),
+          [self = shared_from_this(), all,
+           done = std::move(done)](const absl::Status& stored) mutable {
+            self->Admitted(all, stored);
+            if (!stored.ok()) return done(stored);
+            done(std::move(all));
+          },
+          &later);
+    }
+    for (const RunPtr& run : all) LetBegin(run, &later);
+  }
+  if (!refused.ok()) return done(std::move(refused));
+  done(std::move(all));
+}
+
+// What a store would keep of what the run begins with. Without the mutex:
+// codecs are the host's. An unknown graph is refused later.
+absl::Status Service::Encode(NewRun& run) {
+  const bool stateless =
+      run.thread.empty() && run.options.on_completion == OnCompletion::kDelete;
+  if (rows == nullptr || stateless) return absl::OkStatus();
+  absl::StatusOr<Graph> graph;
+  {
+    absl::MutexLock lock(&mutex);
+    graph = FindGraph(run.graph);
+  }
+  if (!graph.ok()) return absl::OkStatus();
+  absl::Status s =
+      EncodeBeginning(graph->compiled(), run.input, run.options, &run.begins);
+  if (s.ok()) return s;
+  return {s.code(), absl::StrFormat("a run of graph '%s' cannot be stored: %s",
+                                    run.graph, s.message())};
+}
+
+void Service::Admitted(const std::vector<RunPtr>& runs,
+                       const absl::Status& stored) {
+  Later later;
+  absl::MutexLock lock(&mutex);
+  if (!stored.ok()) return Withdraw(runs, &later);
+  for (const RunPtr& run : runs) LetBegin(run, &later);
+}
+
+// The new run is stored, if it is to be: what it takes the place of gives way.
+void Service::LetBegin(const RunPtr& run, Later* later) {
+  const MultitaskStrategy strategy = run->info.multitask;
+  const bool undoes = strategy == MultitaskStrategy::kRollback;
+  if (undoes || strategy == MultitaskStrategy::kInterrupt) {
+    const std::vector<RunPtr> others = run->thread->runs;
+    for (const RunPtr& other : others) {
+      if (other == run) break;  // Those that come later.
+      CancelOne(other,
+                undoes ? CancelAction::kRollback : CancelAction::kInterrupt,
+                later);
+    }
+  }
+  run->held_back = false;
+  Schedule(run->thread, later);
+}
+
+// The runs have not been stored, and were never there; nor was a thread that
+// was made for one.
+void Service::Withdraw(const std::vector<RunPtr>& runs, Later* later) {
+  for (const RunPtr& run : runs) {
+    const ThreadPtr& thread = run->thread;
+    run->closed_with = absl::UnavailableError(
+        absl::StrFormat("run '%s' could not be stored", run->id()));
+    run->announced = run->answered = true;
+    later->Do([run] { run->log.Close(run->closed_with, std::nullopt); });
+    run->info.status = RunStatus::kError;
+    run->outcome = std::make_unique<RunOutcome>(
+        RunOutcome{RunStatus::kError, {}, {}, run->closed_with});
+    std::erase(thread->pending, run);
+    if (run->start_timer != 0) executor->Cancel(run->start_timer);
+    const bool made_for_it = thread->made_for == run->id();
+    ForgetRun(run, later);
+    if (made_for_it && thread->runs.empty()) {
+      Forget(thread, later);
+    } else {
+      Touch(*thread);
+      Schedule(thread, later);
+    }
+  }
+}
+
+RunPtr Service::Add(NewRun run) {
   StartOptions& options = run.options;
   if (options.modes == 0) options.modes = kValues;
   if (options.store == nullptr) options.store = store;
+  const Graph graph = graphs_.at(run.graph);
+  const auto found = threads_.find(run.thread);
   ThreadPtr thread;
-  if (auto it = threads_.find(run.thread); it != threads_.end()) {
-    thread = it->second;
+  const RunId id = NewId();
+  if (found != threads_.end()) {
+    thread = found->second;
   } else {
     ThreadInfo made;
     made.id = run.thread.empty() ? NewId() : run.thread;
@@ -312,18 +459,10 @@ RunPtr Service::Add(NewRun run, Later* later) {
     thread = AddThread(std::move(made));
     thread->temporary =
         run.thread.empty() && options.on_completion == OnCompletion::kDelete;
-  }
-  const bool undoes = options.multitask == MultitaskStrategy::kRollback;
-  if (undoes || options.multitask == MultitaskStrategy::kInterrupt) {
-    const std::vector<RunPtr> others = thread->runs;
-    for (const RunPtr& other : others) {
-      CancelOne(other,
-                undoes ? CancelAction::kRollback : CancelAction::kInterrupt,
-                later);
-    }
+    thread->made_for = id;
   }
   RunInfo info;
-  info.id = NewId();
+  info.id = id;
   info.graph = std::move(run.graph);
   info.metadata = options.metadata;
   info.metadata.insert(thread->info.metadata.begin(),
@@ -334,10 +473,12 @@ RunPtr Service::Add(NewRun run, Later* later) {
   info.multitask = options.multitask;
   info.created_at = info.updated_at = executor->Now();
   info.start_after = info.created_at + options.after;
-  const Graph graph = graphs_.at(info.graph);
   auto added = std::make_shared<ServedRun>(
       shared_from_this(), thread, graph, std::move(info), std::move(run.input),
       std::move(options));
+  added->begins = std::move(run.begins);
+  added->held_back = true;
+  if (added->resumable) added->log.Open();
   runs_.emplace(added->id(), added);
   thread->runs.push_back(added);
   thread->info.metadata.try_emplace("graph_id", JsonText(added->info.graph));
@@ -354,7 +495,7 @@ void Service::Enqueue(const RunPtr& run) {
                      return other->info.start_after > run->info.start_after;
                    });
   thread.pending.insert(after, run);
-  const absl::Duration wait = run->beginning->options.after;
+  const absl::Duration wait = run->info.start_after - executor->Now();
   if (wait <= absl::ZeroDuration()) return;
   run->start_timer =
       executor->PostAfter(wait, [self = shared_from_this(), run] {
@@ -366,10 +507,11 @@ void Service::Enqueue(const RunPtr& run) {
 
 void Service::Schedule(const ThreadPtr& thread, Later* later) {
   if (thread->running != nullptr || thread->changing || thread->deleted ||
-      thread->pending.empty()) {
+      closed_ || thread->pending.empty()) {
     return;
   }
   const RunPtr run = thread->pending.front();
+  if (run->held_back) return;  // Who lets it begin will come here.
   const absl::Time now = executor->Now();
   if (run->info.start_after > now) return;  // Its timer will come here.
   thread->pending.erase(thread->pending.begin());
@@ -380,10 +522,12 @@ void Service::Schedule(const ThreadPtr& thread, Later* later) {
   if (run->stored) {
     run->before = std::make_unique<ServedRun::Before>(ServedRun::Before{
         thread->verdict, thread->info.graph, thread->info.values,
-        thread->info.interrupts, thread->checkpoint});
+        thread->info.interrupts, thread->checkpoint,
+        thread->state_due || run->info.attempt > 1});
   }
   thread->info.graph = run->info.graph;
   Record(*thread, {ThreadRecord::Kind::kStarted, run}, later);
+  SaveRun(*run, later);
   later->Do([self = shared_from_this(), run] { self->Launch(run); });
 }
 
@@ -401,13 +545,22 @@ void Service::Launch(const RunPtr& run) {
   {
     absl::MutexLock lock(&mutex);
     if (run->stored) options.metadata = run->info.metadata;
+    const bool by_itself = options.durability != Durability::kExit;
     const auto env = std::make_shared<RunEnv>(std::move(options), executor);
+    if (run->resumable && IsStored(*run->thread)) {
+      run->log.StoreWith(std::make_shared<DurableEvents>(
+          run->thread->line, run->id(), run->graph->shared(), &run->log,
+          executor, gate, run->log.Open().next_id(), by_itself));
+    }
+    env->is_again = run->info.attempt > 1;
     env->Watch(&run->log);
     made = run->run = run->Make(env);
     if (timeout < absl::InfiniteDuration()) WatchTimeout(run, timeout);
-    if (run->cancelled.has_value()) made->Cancel();  // No node has seen it.
+    // No node has seen it.
+    if (run->cancelled.has_value() || closed_) made->Cancel();
   }
-  run->log.Publish(kControl, ControlEvent(RunMetadata{run->id(), 1}));
+  run->log.Publish(kControl,
+                   ControlEvent(RunMetadata{run->id(), run->info.attempt}));
   executor->Post([made, input = std::move(begins->input)]() mutable {
     made->Begin(std::move(input));
   });
@@ -437,8 +590,11 @@ void Service::CancelOne(const RunPtr& run, CancelAction action, Later* later) {
         absl::StrFormat("run '%s' was cancelled before it began", run->id()));
     return EndPending(run, why, undoes, later);
   }
-  if (run->info.status != RunStatus::kRunning) return;
-  if (undoes || !run->cancelled.has_value()) run->cancelled = action;
+  if (run->info.status != RunStatus::kRunning || run->decided) return;
+  if (undoes || !run->cancelled.has_value()) {
+    run->cancelled = action;
+    SaveRun(*run, later);
+  }
   if (run->run) later->Do([under_way = run->run] { under_way->Cancel(); });
 }
 
@@ -456,13 +612,27 @@ void Service::EndPending(const RunPtr& run, const absl::Status& why,
         RunOutcome{RunStatus::kInterrupted, thread->info.values, {}, why});
   }
   Touch(*thread);
-  later->Do([self = shared_from_this(), run] {
+  auto tell = [self = shared_from_this(), run] {
     self->Announce(run);
     if (!run->thread->temporary) return;
     Later after;
     absl::MutexLock lock(&self->mutex);
     self->Forget(run->thread, &after);
-  });
+  };
+  // What the Runtime's end keeps from beginning stays stored, for the next.
+  if (!IsStored(*thread) || closed_) return later->Do(std::move(tell));
+  RunCommit commit;
+  if (undoes) {
+    commit.dropped_runs.push_back(run->id());
+  } else {
+    commit.runs.push_back(RowOf(*run));
+  }
+  Save(
+      *thread, std::move(commit),
+      [tell = std::move(tell)](const absl::Status& /*status*/) mutable {
+        tell();
+      },
+      later);
 }
 
 absl::Status Service::Cancel(const std::vector<RunPtr>& runs,
@@ -537,17 +707,17 @@ absl::Status Service::Verdict(const ServedRun& run, const Run& ended,
         ErrorKind::kRunTimeout, absl::StatusCode::kDeadlineExceeded,
         absl::StrFormat("run '%s' took longer than its timeout", run.id()));
   }
-  if (closed_) {
-    *verdict = RunStatus::kInterrupted;
-    return absl::UnavailableError(absl::StrFormat(
-        "run '%s' was stopped because its Runtime has ended; its thread can be "
-        "continued",
-        run.id()));
-  }
   if (run.cancelled.has_value()) {
     *verdict = RunStatus::kInterrupted;
     return absl::CancelledError(
         absl::StrFormat("run '%s' was cancelled", run.id()));
+  }
+  if (closed_) {
+    *verdict = RunStatus::kInterrupted;
+    return absl::UnavailableError(absl::StrFormat(
+        "run '%s' was stopped because its Runtime has ended; %s", run.id(),
+        IsStored(*run.thread) ? "the next one goes on with it"
+                              : "its thread can be continued"));
   }
   return status;
 }
@@ -557,11 +727,17 @@ void Service::Ended(const RunPtr& run, Run& ended) {
   RunOutcome outcome;
   outcome.values = ended.ReadAll(&ended.graph().in_output);
   outcome.interrupts = ended.interrupts();
+  std::string asks;
+  if (rows != nullptr && run->stored && !outcome.interrupts.empty()) {
+    // They were stored with the checkpoint, by the same codecs.
+    EncodeInterrupts(ended.graph(), outcome.interrupts, &asks).IgnoreError();
+  }
   bool undoes = false;
   {
     Ref<Run> dropped;
     Later later;
     absl::MutexLock lock(&mutex);
+    run->decided = true;
     undoes = run->cancelled == CancelAction::kRollback;
     outcome.error = Verdict(*run, ended, &outcome.status);
     if (!outcome.error.ok()) outcome.interrupts.clear();  // It has not paused.
@@ -569,11 +745,101 @@ void Service::Ended(const RunPtr& run, Run& ended) {
     run->checkpoint = ended.last_checkpoint();
     dropped = std::move(run->run);
     if (run->timeout_timer != 0) executor->Cancel(run->timeout_timer);
+    // The next Runtime goes on with it.
+    const bool left = closed_ && outcome.status == RunStatus::kInterrupted &&
+                      !run->cancelled.has_value();
+    if (DurableEvents* const events = run->log.durable(); left && events) {
+      events->Drop();
+    }
+    if (!undoes && !left && IsStored(*run->thread)) {
+      DurableEvents* const events = run->log.durable();
+      std::optional<Event> last;
+      if (events != nullptr && (outcome.status == RunStatus::kError ||
+                                outcome.status == RunStatus::kTimeout)) {
+        last = ControlEvent(RunError{outcome.error});
+      }
+      RunCommit end = EndOf(run, outcome, std::move(asks));
+      auto stored =
+          [self = shared_from_this(), run,
+           outcome = std::move(outcome)](const absl::Status& status) mutable {
+            self->EndStored(run, std::move(outcome), status);
+          };
+      if (events != nullptr) {
+        later.Do([run, events, last = std::move(last), end = std::move(end),
+                  stored = std::move(stored)]() mutable {
+          if (last.has_value()) run->log.Publish(kControl, *std::move(last));
+          events->Commit(std::move(end), std::move(stored));
+        });
+      } else {
+        Save(*run->thread, std::move(end), std::move(stored), &later);
+      }
+      return;
+    }
     if (!undoes) Settle(run, std::move(outcome), &later);
   }
   if (undoes) return RollBack(run);
   Announce(run);
   GoOn(run);
+}
+
+void Service::EndStored(const RunPtr& run, RunOutcome outcome,
+                        const absl::Status& stored) {
+  {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    if (!stored.ok() && outcome.error.ok()) {
+      outcome.status = RunStatus::kError;
+      outcome.error = stored;
+      outcome.interrupts.clear();
+    }
+    Settle(run, std::move(outcome), &later);
+  }
+  Announce(run);
+  GoOn(run);
+}
+
+RunCommit Service::EndOf(const RunPtr& run, const RunOutcome& outcome,
+                         std::string asks) {
+  ServedThread& thread = *run->thread;
+  const absl::Time now = executor->Now();
+  if (DurableEvents* const events = run->log.durable()) {
+    run->end_event = events->next_id();
+    if (outcome.status == RunStatus::kError ||
+        outcome.status == RunStatus::kTimeout) {
+      ++run->end_event;  // It is told by an event.
+    }
+  } else if (const EventLog<Event>* const log = run->log.if_open()) {
+    run->end_event = log->next_id() + 1;  // With an error.
+  }
+  SavedRunInfo saved = Describe(*run);
+  saved.info.status = outcome.status;
+  saved.info.ended_at = saved.info.updated_at = now;
+  saved.begins.clear();
+  saved.error = outcome.error;
+  if (!saved.checkpoint.has_value()) saved.checkpoint = thread.checkpoint;
+  if (!outcome.interrupts.empty()) saved.asks = std::move(asks);
+  // Until the run has settled its thread is busy, and shows no verdict.
+  thread.verdict = VerdictOf(outcome, run->end);
+  thread.stored_next_id =
+      std::max(thread.stored_next_id, thread.next_id + run->end_event +
+                                          thread.held_records.size() + 2);
+  SavedThreadInfo on = Describe(thread);
+  on.updated_at = on.state_updated_at = now;
+  RunCommit commit;
+  commit.threads.push_back({thread.info.id, EncodeThreadInfo(on)});
+  commit.runs.push_back(
+      {run->id(), thread.info.id, /*unfinished=*/false, EncodeRunInfo(saved)});
+  return commit;
+}
+
+ThreadStatus Service::VerdictOf(const RunOutcome& outcome, RunEnd end) {
+  if (outcome.status == RunStatus::kError ||
+      outcome.status == RunStatus::kTimeout) {
+    return ThreadStatus::kError;
+  }
+  return outcome.status == RunStatus::kSuccess && end != RunEnd::kFinished
+             ? ThreadStatus::kInterrupted
+             : ThreadStatus::kIdle;
 }
 
 void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
@@ -587,6 +853,7 @@ void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
   }
   run->info.status = outcome.status;
   run->info.ended_at = run->info.updated_at = now;
+  run->begins = std::string();
   // What it was may end here, which is for its owner's code to do.
   later->Do([values = std::exchange(thread.info.values, outcome.values),
              before = std::move(run->before)]() mutable { values = Values(); });
@@ -594,20 +861,14 @@ void Service::Settle(const RunPtr& run, RunOutcome outcome, Later* later) {
   thread.info.state_updated_at = now;
   if (run->checkpoint.has_value()) thread.checkpoint = run->checkpoint;
   run->checkpoint = thread.checkpoint;
-  if (outcome.status == RunStatus::kError ||
-      outcome.status == RunStatus::kTimeout) {
-    thread.verdict = ThreadStatus::kError;
-  } else if (outcome.status == RunStatus::kSuccess &&
-             run->end != RunEnd::kFinished) {
-    thread.verdict = ThreadStatus::kInterrupted;
-  } else {
-    thread.verdict = ThreadStatus::kIdle;
-  }
+  thread.verdict = VerdictOf(outcome, run->end);
+  thread.state_due = false;
   run->outcome = std::make_unique<RunOutcome>(std::move(outcome));
   Touch(thread);
 }
 
 void Service::RollBack(const RunPtr& run) {
+  if (DurableEvents* const events = run->log.durable()) events->Drop();
   if (!run->stored) return RolledBack(run, absl::OkStatus());
   checkpointer->DeleteRuns(
       {run->id()}, [self = shared_from_this(), run](const absl::Status& done) {
@@ -627,6 +888,7 @@ void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
         std::swap(thread.info.values, run->before->values);
         thread.info.interrupts = std::move(run->before->interrupts);
         thread.checkpoint = run->before->checkpoint;
+        thread.state_due = run->before->state_due;
       }
       run->checkpoint = thread.checkpoint;
       thread.info.state_updated_at = executor->Now();
@@ -655,8 +917,10 @@ void Service::Announce(const RunPtr& run) {
     absl::MutexLock lock(&mutex);
     const bool undone = !run->rolled_back.ok();
     run->closed_with = undone ? run->rolled_back : run->outcome->error;
-    if (undone || run->info.status == RunStatus::kError ||
-        run->info.status == RunStatus::kTimeout) {
+    // Of one whose events are stored the error is, or cannot be.
+    if (undone || (run->log.durable() == nullptr &&
+                   (run->info.status == RunStatus::kError ||
+                    run->info.status == RunStatus::kTimeout))) {
       last = ControlEvent(RunError{run->closed_with});
     }
     if (run->thread->deleted) {
@@ -710,7 +974,7 @@ void Service::GoOn(const RunPtr& run) {
   const ThreadPtr& thread = run->thread;
   Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
   Record(*thread,
-         {ThreadRecord::Kind::kState, run, run->checkpoint, run->graph},
+         {ThreadRecord::Kind::kState, run, run->checkpoint, *run->graph},
          &later);
   for (ThreadRecord& held : std::exchange(thread->held_records, {})) {
     Record(*thread, std::move(held), &later);
@@ -736,16 +1000,62 @@ void Service::Retain(const RunPtr& run) {
   if (run->retention == absl::InfiniteDuration() || run->deleted || closed_) {
     return;
   }
-  run->retention_timer =
-      executor->PostAfter(run->retention, [self = shared_from_this(), run] {
+  const absl::Duration left =
+      *run->info.ended_at + run->retention - executor->Now();
+  run->retention_timer = executor->PostAfter(
+      std::max(left, absl::ZeroDuration()), [self = shared_from_this(), run] {
         std::unique_ptr<EventLog<Event>> dropped;
+        Later later;
         absl::MutexLock lock(&self->mutex);
         // The log of a deleted run goes with the run: whoever deletes it may
         // be dropping its events right now.
         if (run->deleted) return;
         run->expired = true;
         dropped = run->log.Take();
+        if (!self->IsStored(*run->thread) || self->closed_) return;
+        RunCommit commit;
+        commit.dropped_events.emplace_back(run->id(),
+                                           std::numeric_limits<int64_t>::max());
+        self->Save(*run->thread, std::move(commit), nullptr, &later);
       });
+}
+
+absl::Status Service::Drain(absl::Duration deadline) {
+  absl::Notification over;
+  {
+    absl::MutexLock lock(&mutex);
+    closed_ = true;
+    for (const auto& [id, thread] : threads_) {
+      if (thread->running == nullptr) continue;
+      thread->running->control.RequestDrain("the Runtime is drained");
+    }
+    if (running_ == 0) return absl::OkStatus();
+    idle_ = &over;
+  }
+  // Short, and not to wait for a worker that a node has.
+  const Executor::TimerId timer =
+      executor->CallAfter(deadline, [self = shared_from_this(), &over] {
+        absl::MutexLock lock(&self->mutex);
+        if (self->idle_ != &over) return;  // It is told already.
+        self->idle_ = nullptr;
+        over.Notify();
+      });
+  if (!executor->RunUntil(over)) over.WaitForNotification();
+  executor->Cancel(timer);
+  RunId late;
+  Later later;
+  absl::MutexLock lock(&mutex);
+  for (const auto& [id, thread] : threads_) {
+    if (thread->running == nullptr) continue;
+    late = thread->running->id();
+    if (!thread->running->run) continue;
+    later.Do([stops = thread->running->run] { stops->Cancel(); });
+  }
+  if (late.empty()) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrFormat(
+      "run '%s' and perhaps others have not come to a barrier in %s; their "
+      "nodes have been asked to stop",
+      late, absl::FormatDuration(deadline)));
 }
 
 bool Service::Shutdown() {
@@ -767,8 +1077,8 @@ bool Service::Shutdown() {
       if (thread->running != nullptr) {
         if (options_.on_shutdown == OnShutdown::kDrain) {
           thread->running->control.RequestDrain("the Runtime ends");
-        } else {
-          CancelOne(thread->running, CancelAction::kInterrupt, &later);
+        } else if (thread->running->run) {
+          later.Do([stops = thread->running->run] { stops->Cancel(); });
         }
       }
       WakeReaders(*thread, &later);

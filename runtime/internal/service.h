@@ -20,11 +20,14 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
+#include "weir/checkpoint/run_store.h"
+#include "weir/runtime/internal/durable_events.h"
 #include "weir/runtime/internal/join_call.h"
 #include "weir/runtime/internal/reader.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_log.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_runs.h"
 #include "weir/runtime/internal/streamed_run.h"
 #include "weir/runtime/runtime.h"
 #include "weir/runtime/thread_stream.h"
@@ -75,6 +78,13 @@ struct ThreadRecord {
 
 // A thread of a Runtime. All of it is guarded by Service::mutex.
 struct ServedThread {
+  explicit ServedThread(RunStore* rows)
+      : line(rows == nullptr ? nullptr : std::make_shared<CommitLine>(rows)) {}
+
+  // What the store gets of the thread, its runs and their events, in the order
+  // in which it came to be: of two states of a row the later one stays. Fixed;
+  // null where nothing is stored.
+  const std::shared_ptr<CommitLine> line;
   ThreadInfo info;
   CheckpointId checkpoint;  // What info.values are of; none: of nothing stored.
   // What info.status is when no run is unfinished.
@@ -83,6 +93,12 @@ struct ServedThread {
   // Its state is being changed by hand, or it is being deleted: no run begins.
   bool changing = false;
   bool deleted = false;
+  // The state is to be read from the store, by a graph that is yet to be known.
+  bool state_due = false;
+  // The run that it was made to be of; none if it was made by itself.
+  RunId made_for;
+  // The greatest next_id that the store may have.
+  uint64_t stored_next_id = 0;
 
   std::vector<RunPtr> runs;     // As they were created.
   std::vector<RunPtr> pending;  // By start_after, then as created.
@@ -116,8 +132,9 @@ class ServedRun final : public StreamedRun,
                         public std::enable_shared_from_this<ServedRun>,
                         private RunListener {
  public:
-  ServedRun(std::shared_ptr<Service> of, ThreadPtr on, Graph runs,
-            RunInfo about, Input begins_with, StartOptions how);
+  ServedRun(std::shared_ptr<Service> of, ThreadPtr on,
+            std::optional<Graph> runs, RunInfo about, Input begins_with,
+            StartOptions how);
 
   const RunId& id() const override { return info.id; }
   void Left(RunStream::Rep& reader, bool before_end) override;
@@ -134,11 +151,14 @@ class ServedRun final : public StreamedRun,
   // Fixed after construction.
   const std::shared_ptr<Service> service;
   const ThreadPtr thread;
-  const Graph graph;
+  // Absent for a run that was found in the store, until the graph is known.
+  std::optional<Graph> graph;
   const StreamModes modes;
   const bool resumable;
   const bool stored;  // Has checkpoints.
   const uint64_t window;
+  const uint64_t max_events;
+  const uint64_t max_bytes;
 
   RunLog log;
   RunControl control;
@@ -155,6 +175,16 @@ class ServedRun final : public StreamedRun,
   RunInfo info;
   std::optional<CancelAction> cancelled;
   bool timed_out = false;
+  // Its outcome is decided: it is not cancelled any more.
+  bool decided = false;
+  // Is not stored yet, or its graph is not known: it does not begin.
+  bool held_back = false;
+  // What the store has of it: see SavedRunInfo.
+  std::string begins;
+  std::string asks;
+  // Whether its outcome and its events are still to be read from the store.
+  bool outcome_due = false;
+  bool events_due = false;
   bool deleted = false;
   Ref<Run> run;  // While it runs.
   // The thread as it was when the run began, if that is stored.
@@ -164,6 +194,7 @@ class ServedRun final : public StreamedRun,
     Values values;
     std::vector<Interrupt> interrupts;
     CheckpointId checkpoint;
+    bool state_due;  // The values are to be read from the store.
   };
   std::unique_ptr<Before> before;
   std::unique_ptr<RunOutcome> outcome;  // Once it has ended.
@@ -191,6 +222,7 @@ class ServedRun final : public StreamedRun,
   }
 
  private:
+  // NOLINTNEXTLINE(bugprone-exception-escape): see its definition
   void RunEnded(Run& ended) noexcept override;
 };
 
@@ -251,9 +283,12 @@ class Service final : public std::enable_shared_from_this<Service> {
     std::string graph{};
     Input input = Input::Continue();
     StartOptions options{};
+    std::string begins{};  // Set by Admit(): see EncodeBeginning().
   };
   // Starts all or none.
   absl::StatusOr<std::vector<RunInfo>> Start(std::vector<NewRun> runs);
+  void Start(NewRun run,
+             absl::AnyInvocable<void(absl::StatusOr<RunInfo>)> done);
   // Starts one, with a reader that is there before it begins.
   absl::StatusOr<std::shared_ptr<RunStream::Rep>> Stream(NewRun run);
   // Starts one, and returns it.
@@ -283,6 +318,11 @@ class Service final : public std::enable_shared_from_this<Service> {
   // A run has stopped.
   void Ended(const RunPtr& run, Run& ended);
 
+  // Asks all runs to stop at their next barrier, starts no others, and waits.
+  // DeadlineExceeded if some have not stopped by then: their nodes are asked to
+  // stop.
+  absl::Status Drain(absl::Duration deadline);
+
   // Readers that wait for something are inside, and other jobs that the end
   // waits for.
   const std::shared_ptr<ReaderGate> gate = std::make_shared<ReaderGate>();
@@ -292,6 +332,8 @@ class Service final : public std::enable_shared_from_this<Service> {
   Executor* const executor;
   Checkpointer* const checkpointer;
   Store* const store;
+  // Where threads and runs outlive this; null: nowhere.
+  RunStore* const rows;
 
   absl::Mutex mutex;
 
@@ -299,6 +341,55 @@ class Service final : public std::enable_shared_from_this<Service> {
   friend struct ThreadStream::Rep;
 
   std::string NewId() const { return options_.new_id(); }
+
+  // What the store has. In service_rows.cc.
+  bool IsStored(const ServedThread& thread) const {
+    return rows != nullptr && !thread.temporary;
+  }
+  static SavedThreadInfo Describe(const ServedThread& thread);
+  static SavedRunInfo Describe(const ServedRun& run);
+  static ThreadRow RowOf(const ServedThread& thread);
+  static RunRow RowOf(const ServedRun& run);
+  // Has the store take a change of a thread, in the order of these calls.
+  void Save(const ServedThread& thread, RunCommit&& commit,
+            RunStore::StatusDone done, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void SaveThread(ServedThread& thread, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void SaveRun(const ServedRun& run, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // The same, waiting until it is there.
+  absl::Status SaveAndWait(const ServedThread& thread,
+                           absl::FunctionRef<RunCommit()> make)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status SaveThreadAndWait(const ServedThread& thread)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  // What a store answers that needs nobody's help to.
+  template <class T>
+  absl::StatusOr<T> AwaitRows(absl::FunctionRef<void(RunStore::Done<T>)> start)
+      const ABSL_LOCKS_EXCLUDED(mutex);
+  // Has the thread here if it is stored, and its state if its graph is known.
+  absl::Status Load(const ThreadId& id, bool with_state = true)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status LoadRun(const RunId& id) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status AddLoaded(const ThreadRows& stored)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status AddLoadedRun(const ThreadPtr& thread, const RunRow& row)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // All that may match, of those that are only stored without their state
+  // unless it is asked for.
+  absl::StatusOr<std::vector<ThreadInfo>> AllThreads(const ThreadQuery& query)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status DropRow(const ServedRun& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void ReadState(const ThreadPtr& thread) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status ReadOutcome(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status ReadEvents(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  // Lets the unfinished runs of a graph go on that the store has.
+  absl::Status Recover(const std::string& graph) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status LoadMortal() ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status MakeReady(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<bool> HasOwnCheckpoint(const ServedRun& run)
+      ABSL_LOCKS_EXCLUDED(mutex);
   absl::Status Open() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   // Threads. In service_threads.cc.
@@ -345,7 +436,25 @@ class Service final : public std::enable_shared_from_this<Service> {
   // Runs. In service.cc.
   static RunInfo Show(const ServedRun& run);
   absl::Status Check(const NewRun& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  RunPtr Add(NewRun run, Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Starts all or none: calls `added` with those that are to begin when it has
+  // returned, and `done` when they have been stored.
+  using RunsDone =
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<RunPtr>>)>;
+  void Admit(std::vector<NewRun> runs,
+             absl::FunctionRef<void(const std::vector<RunPtr>&)> added,
+             RunsDone done) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<std::vector<RunPtr>> AdmitAndWait(
+      std::vector<NewRun> runs,
+      absl::FunctionRef<void(const std::vector<RunPtr>&)> added)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status Encode(NewRun& run) ABSL_LOCKS_EXCLUDED(mutex);
+  RunPtr Add(NewRun run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Admitted(const std::vector<RunPtr>& runs, const absl::Status& stored)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  void LetBegin(const RunPtr& run, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Withdraw(const std::vector<RunPtr>& runs, Later* later)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Enqueue(const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Schedule(const ThreadPtr& thread, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -358,6 +467,12 @@ class Service final : public std::enable_shared_from_this<Service> {
                   Later* later) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status Verdict(const ServedRun& run, const Run& ended,
                        RunStatus* verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // What is stored of the end of a run.
+  RunCommit EndOf(const RunPtr& run, const RunOutcome& outcome,
+                  std::string asks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void EndStored(const RunPtr& run, RunOutcome outcome,
+                 const absl::Status& stored) ABSL_LOCKS_EXCLUDED(mutex);
+  static ThreadStatus VerdictOf(const RunOutcome& outcome, RunEnd end);
   void Settle(const RunPtr& run, RunOutcome outcome, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void RollBack(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
@@ -403,6 +518,10 @@ class Service final : public std::enable_shared_from_this<Service> {
   Runs runs_ ABSL_GUARDED_BY(mutex);
   size_t running_ ABSL_GUARDED_BY(mutex) = 0;  // Threads with a running run.
   bool closed_ ABSL_GUARDED_BY(mutex) = false;
+  bool mortal_loaded_ ABSL_GUARDED_BY(mutex) = false;
+  // How many threads and runs have been forgotten: whoever reads the store
+  // meanwhile may have read what is gone.
+  uint64_t forgotten_ ABSL_GUARDED_BY(mutex) = 0;
   absl::Notification* idle_ ABSL_GUARDED_BY(mutex) = nullptr;
 };
 

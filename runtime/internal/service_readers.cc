@@ -14,6 +14,9 @@ namespace internal {
 
 absl::StatusOr<RunPtr> Service::FindRun(const ThreadId& thread,
                                         const RunId& id) {
+  if (absl::Status s = thread.empty() ? LoadRun(id) : Load(thread); !s.ok()) {
+    return s;
+  }
   absl::MutexLock lock(&mutex);
   if (!thread.empty()) {
     if (absl::Status s = Find(thread).status(); !s.ok()) return s;
@@ -44,6 +47,9 @@ RunInfo Service::Show(const ServedRun& run) {
 
 void Service::Join(const RunPtr& run, const JoinOptions& options,
                    JoinCall::Done done) {
+  if (absl::Status s = ReadOutcome(run); !s.ok()) {
+    return Answer(std::move(done), std::move(s));
+  }
   auto posted = [self = shared_from_this(), done = std::move(done)](
                     absl::StatusOr<RunOutcome> outcome) mutable {
     self->Answer(std::move(done), std::move(outcome));
@@ -63,6 +69,7 @@ void Service::Answer(JoinCall::Done done, absl::StatusOr<RunOutcome> answer) {
 
 absl::StatusOr<RunOutcome> Service::Wait(const RunPtr& run,
                                          const JoinOptions& options) {
+  if (absl::Status s = ReadOutcome(run); !s.ok()) return s;
   absl::Notification answered;
   absl::StatusOr<RunOutcome> answer;
   auto call = std::make_shared<JoinCall>(
@@ -169,6 +176,7 @@ absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Read(
         "-1 for all events",
         *options.last_event_id, run->id()));
   }
+  if (absl::Status s = ReadEvents(run); !s.ok()) return s;
   CursorOptions place;
   place.mask = modes | kControl;
   place.after = options.last_event_id;

@@ -78,12 +78,20 @@ absl::Status NoCheckpoint(const ThreadId& thread, const CheckpointId& id) {
 }  // namespace
 
 absl::Status Service::Register(std::string_view name, Graph graph) {
-  absl::MutexLock lock(&mutex);
-  if (!graphs_.try_emplace(std::string(name), std::move(graph)).second) {
-    return absl::AlreadyExistsError(absl::StrFormat(
-        "a graph is registered as '%s' already; choose another name", name));
+  {
+    absl::MutexLock lock(&mutex);
+    if (!graphs_.try_emplace(std::string(name), graph).second) {
+      return absl::AlreadyExistsError(absl::StrFormat(
+          "a graph is registered as '%s' already; choose another name", name));
+    }
+    // Those that came from the store without it.
+    for (const auto& [id, run] : runs_) {
+      if (run->info.graph == name && !run->graph.has_value()) {
+        run->graph = graph;
+      }
+    }
   }
-  return absl::OkStatus();
+  return Recover(std::string(name));
 }
 
 absl::StatusOr<Graph> Service::FindGraph(const std::string& name) {
@@ -101,6 +109,7 @@ absl::StatusOr<ThreadPtr> Service::Find(const ThreadId& id) {
 }
 
 absl::StatusOr<Service::Readable> Service::FindReadable(const ThreadId& id) {
+  if (absl::Status s = Load(id); !s.ok()) return s;
   absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
@@ -113,7 +122,7 @@ absl::StatusOr<Service::Readable> Service::FindReadable(const ThreadId& id) {
 }
 
 ThreadPtr Service::AddThread(ThreadInfo info) {
-  auto thread = std::make_shared<ServedThread>();
+  auto thread = std::make_shared<ServedThread>(rows);
   thread->info = std::move(info);
   thread->info.created_at = executor->Now();
   thread->info.state_updated_at = thread->info.created_at;
@@ -164,6 +173,7 @@ void Service::TtlOver(const ThreadPtr& thread) {
 
 absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
   if (absl::Status s = CheckTtl(options.ttl); !s.ok()) return s;
+  if (absl::Status s = Load(options.id); !s.ok()) return s;
   std::optional<Graph> graph;
   ThreadPtr thread;
   {
@@ -190,20 +200,30 @@ absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
     info.ttl = options.ttl;
     info.graph = std::move(options.graph);
     thread = AddThread(std::move(info));
-    if (options.supersteps.empty()) return thread->info;
     thread->changing = true;
   }
-  absl::StatusOr<CheckpointRef> made =
-      Change(thread, *graph, {}, std::move(options.supersteps));
-  if (!made.ok()) {
-    (void)DeleteThread(thread->info.id);
-    return made.status();
+  if (absl::Status s = SaveThreadAndWait(*thread); !s.ok()) {
+    Later later;
+    absl::MutexLock lock(&mutex);
+    Forget(thread, &later);
+    return s;
+  }
+  if (options.supersteps.empty()) {
+    EndChange(thread);
+  } else {
+    absl::StatusOr<CheckpointRef> made =
+        Change(thread, *graph, {}, std::move(options.supersteps));
+    if (!made.ok()) {
+      (void)DeleteThread(thread->info.id);
+      return made.status();
+    }
   }
   absl::MutexLock lock(&mutex);
   return thread->info;
 }
 
 absl::StatusOr<ThreadInfo> Service::GetThread(const ThreadId& id) {
+  if (absl::Status s = Load(id); !s.ok()) return s;
   absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
@@ -213,18 +233,29 @@ absl::StatusOr<ThreadInfo> Service::GetThread(const ThreadId& id) {
 absl::StatusOr<ThreadInfo> Service::UpdateThread(const ThreadId& id,
                                                  ThreadChange change) {
   if (absl::Status s = CheckTtl(change.ttl); !s.ok()) return s;
+  if (absl::Status s = Load(id); !s.ok()) return s;
+  ThreadPtr thread;
+  ThreadInfo before;
+  {
+    absl::MutexLock lock(&mutex);
+    absl::StatusOr<ThreadPtr> found = Find(id);
+    if (!found.ok()) return found.status();
+    thread = *std::move(found);
+    before = thread->info;
+    for (auto& [name, value] : change.metadata) {
+      thread->info.metadata[name] = std::move(value);
+    }
+    Touch(*thread);
+    if (change.ttl.has_value()) thread->info.ttl = change.ttl;
+    WatchTtl(thread);
+  }
+  absl::Status stored = SaveThreadAndWait(*thread);
   absl::MutexLock lock(&mutex);
-  absl::StatusOr<ThreadPtr> thread = Find(id);
-  if (!thread.ok()) return thread.status();
-  for (auto& [name, value] : change.metadata) {
-    (*thread)->info.metadata[name] = std::move(value);
-  }
-  Touch(**thread);
-  if (change.ttl.has_value()) {
-    (*thread)->info.ttl = change.ttl;
-    WatchTtl(*thread);
-  }
-  return (*thread)->info;
+  if (stored.ok()) return thread->info;
+  thread->info.metadata = std::move(before.metadata);
+  thread->info.ttl = before.ttl;
+  WatchTtl(thread);
+  return stored;
 }
 
 absl::Status Service::AwaitStatus(
@@ -240,6 +271,7 @@ absl::Status Service::AwaitStatus(
 }
 
 absl::Status Service::DeleteThread(const ThreadId& id) {
+  if (absl::Status s = Load(id); !s.ok()) return s;
   ThreadPtr thread;
   absl::Notification quiet;
   {
@@ -282,6 +314,7 @@ absl::Status Service::DeleteThread(const ThreadId& id) {
 
 void Service::Forget(const ThreadPtr& thread, Later* later) {
   thread->deleted = true;
+  ++forgotten_;
   if (thread->ttl_timer != 0) executor->Cancel(thread->ttl_timer);
   std::vector<RunPtr> runs = thread->runs;
   for (const RunPtr& run : runs) ForgetRun(run, later);
@@ -297,6 +330,7 @@ void Service::Forget(const ThreadPtr& thread, Later* later) {
 
 void Service::ForgetRun(const RunPtr& run, Later* later) {
   run->deleted = true;
+  ++forgotten_;
   if (run->retention_timer != 0) executor->Cancel(run->retention_timer);
   runs_.erase(std::string_view(run->id()));
   std::erase(run->thread->runs, run);
@@ -310,31 +344,38 @@ void Service::ForgetRun(const RunPtr& run, Later* later) {
 }
 
 absl::StatusOr<ThreadInfo> Service::CopyThread(const ThreadId& id) {
-  ThreadInfo copy;
-  CheckpointId checkpoint;
+  if (absl::Status s = Load(id); !s.ok()) return s;
+  ThreadPtr made;
   {
     absl::MutexLock lock(&mutex);
     if (absl::Status s = Open(); !s.ok()) return s;
     absl::StatusOr<ThreadPtr> thread = Find(id);
     if (!thread.ok()) return thread.status();
-    copy = (*thread)->info;
-    checkpoint = (*thread)->checkpoint;
+    if (!checkpointer->capabilities().copy_thread) {
+      return absl::UnimplementedError(absl::StrFormat(
+          "thread '%s' cannot be copied: the checkpointer cannot", id));
+    }
+    ThreadInfo copy = (*thread)->info;
+    copy.id = NewId();
+    copy.interrupts.clear();
+    made = AddThread(std::move(copy));
+    made->checkpoint = (*thread)->checkpoint;
+    made->changing = true;
   }
-  if (!checkpointer->capabilities().copy_thread) {
-    return absl::UnimplementedError(absl::StrFormat(
-        "thread '%s' cannot be copied: the checkpointer cannot", id));
+  // The row comes first: checkpoints without one could not be deleted.
+  absl::Status copied = SaveThreadAndWait(*made);
+  if (copied.ok()) {
+    copied = AwaitStatus([this, &id, &made](Checkpointer::StatusDone done) {
+      checkpointer->CopyThread(id, made->info.id, std::move(done));
+    });
   }
-  copy.id = NewId();
-  copy.interrupts.clear();
-  const absl::Status copied =
-      AwaitStatus([this, &id, &copy](Checkpointer::StatusDone done) {
-        checkpointer->CopyThread(id, copy.id, std::move(done));
-      });
+  EndChange(made);
   // A thread that has not run has nothing stored.
-  if (!copied.ok() && !absl::IsNotFound(copied)) return copied;
+  if (!copied.ok() && !absl::IsNotFound(copied)) {
+    DeleteThread(made->info.id).IgnoreError();
+    return copied;
+  }
   absl::MutexLock lock(&mutex);
-  const ThreadPtr made = AddThread(std::move(copy));
-  made->checkpoint = checkpoint;
   return made->info;
 }
 
@@ -343,13 +384,11 @@ absl::StatusOr<ThreadList> Service::SearchThreads(const ThreadQuery& query) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "ThreadQuery::limit is %d; it must be 1 to 1,000", query.limit));
   }
+  absl::StatusOr<std::vector<ThreadInfo>> all = AllThreads(query);
+  if (!all.ok()) return all.status();
   ThreadList list;
-  {
-    absl::MutexLock lock(&mutex);
-    for (const auto& [id, thread] : threads_) {
-      if (thread->deleted || thread->temporary) continue;
-      if (Matches(thread->info, query)) list.threads.push_back(thread->info);
-    }
+  for (ThreadInfo& thread : *all) {
+    if (Matches(thread, query)) list.threads.push_back(std::move(thread));
   }
   std::sort(list.threads.begin(), list.threads.end(),
             [&query](const ThreadInfo& a, const ThreadInfo& b) {
@@ -361,6 +400,12 @@ absl::StatusOr<ThreadList> Service::SearchThreads(const ThreadQuery& query) {
   list.threads.erase(list.threads.begin(),
                      list.threads.begin() + static_cast<ptrdiff_t>(begin));
   if (list.threads.size() > query.limit) list.threads.resize(query.limit);
+  // What a page shows is read; what is not looked at stays in the store.
+  for (ThreadInfo& thread : list.threads) {
+    absl::StatusOr<ThreadInfo> whole =
+        rows == nullptr ? thread : GetThread(thread.id);
+    if (whole.ok()) thread = *std::move(whole);
+  }
   return list;
 }
 
@@ -431,6 +476,7 @@ absl::StatusOr<CheckpointRef> Service::UpdateState(const ThreadId& id,
                                                    StateOptions options) {
   ThreadPtr thread;
   std::optional<Graph> graph;
+  if (absl::Status s = Load(id); !s.ok()) return s;
   {
     absl::MutexLock lock(&mutex);
     absl::StatusOr<ThreadPtr> found = Find(id);
@@ -470,6 +516,7 @@ absl::StatusOr<CheckpointRef> Service::Change(
     } else {
       thread->held_records.push_back(std::move(record));
     }
+    SaveThread(*thread, &later);
   }
   EndChange(thread);
   return made;
@@ -481,6 +528,7 @@ void Service::Refresh(const ThreadPtr& thread, const Graph& graph) {
   if (!state.ok()) return;
   absl::MutexLock lock(&mutex);
   thread->checkpoint = state->ref.id;
+  thread->state_due = false;
   std::swap(thread->info.values, state->values);
   thread->info.interrupts = std::move(state->interrupts);
   thread->info.state_updated_at = executor->Now();
@@ -493,6 +541,7 @@ absl::StatusOr<std::vector<RunInfo>> Service::ListRuns(const ThreadId& id,
   if (query.limit < 1) {
     return absl::InvalidArgumentError("RunQuery::limit must be at least 1");
   }
+  if (absl::Status s = Load(id); !s.ok()) return s;
   absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
@@ -563,13 +612,22 @@ bool Service::IsLastThatRan(const ServedRun& run) const {
          });
 }
 
+// The run's row and its events go from the store; its checkpoints stay.
+absl::Status Service::DropRow(const ServedRun& run) {
+  if (!IsStored(*run.thread)) return absl::OkStatus();
+  return SaveAndWait(*run.thread, [&run] {
+    RunCommit commit;
+    commit.dropped_runs.push_back(run.id());
+    return commit;
+  });
+}
+
 absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
   absl::StatusOr<RunPtr> found = FindRun(thread, id);
   if (!found.ok()) return found.status();
   const RunPtr run = *std::move(found);
   bool keeps = !run->stored;
   {
-    Later later;
     absl::MutexLock lock(&mutex);
     if (run->unfinished()) {
       return absl::FailedPreconditionError(absl::StrFormat(
@@ -580,18 +638,25 @@ absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
     keeps |= run->thread->info.status == ThreadStatus::kBusy;
     if (!keeps) {
       if (absl::Status s = BeginChange(*run->thread); !s.ok()) return s;
-    } else {
-      ForgetRun(run, &later);
     }
   }
-  if (keeps) return absl::OkStatus();
+  if (keeps) {
+    absl::Status dropped = DropRow(*run);
+    Later later;
+    absl::MutexLock lock(&mutex);
+    if (dropped.ok()) ForgetRun(run, &later);
+    return dropped;
+  }
   absl::StatusOr<bool> built_on = IsBuiltOn(*run);
   absl::Status deleted = built_on.status();
+  if (deleted.ok() && *built_on) deleted = DropRow(*run);
   if (deleted.ok() && !*built_on) {
     deleted = AwaitStatus([this, &id](Checkpointer::StatusDone done) {
       checkpointer->DeleteRuns({id}, std::move(done));
     });
-    if (deleted.ok()) Refresh(run->thread, run->graph);
+    if (deleted.ok() && run->graph.has_value()) {
+      Refresh(run->thread, *run->graph);
+    }
   }
   if (deleted.ok()) {
     Later later;

@@ -853,7 +853,7 @@ PendingWrite StepTask::FailureWrite() const {
 }
 
 void StepTask::PublishStored() {
-  if (!run->Wants(kUpdates)) return;
+  if (!run->Wants(kUpdates) || run->HasStoredEventsOf(*this)) return;
   Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
                                /*cached=*/true});
 }
@@ -964,13 +964,13 @@ void StepTask::Commit(bool cached) {
   if (shown && !cached && call == nullptr && run->Wants(kMessages)) {
     PublishMessages();
   }
-  if (run->stores_writes()) run->StoreWrites(Writes());
-  if (!shown) return;
-  if (run->Wants(kUpdates)) {
+  if (shown && run->Wants(kUpdates)) {
     Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
                                  cached, Returned()});
   }
-  if (!cached) PublishEnd(absl::OkStatus());
+  if (shown && !cached) PublishEnd(absl::OkStatus());
+  // Last: with what it did, its events are stored.
+  if (run->stores_writes()) run->StoreWrites(Writes());
 }
 
 const std::string& StepTask::ShownName() const {
@@ -1163,6 +1163,13 @@ bool StepTask::Progress(bool by_heartbeat) {
 
 void StepTask::Emit(Value value) {
   if (!Progress(/*by_heartbeat=*/false) || !run->Wants(kCustom)) return;
+  if (DurableEvents* const durable = run->env().log->durable()) {
+    absl::Status storable = durable->Check(value);
+    if (!storable.ok()) {
+      read_error_ = std::move(storable);
+      return;
+    }
+  }
   Publish(kCustom, CustomValue{node->name, std::move(value)});
 }
 

@@ -6,12 +6,15 @@
 
 #include "absl/random/random.h"
 
+#include "weir/runtime/internal/durable_events.h"
+
 namespace weir {
 inline namespace v0 {
 namespace internal {
 
 void ThreadSession::Opened(ThreadLease lease) {
   fence_ = std::move(lease.fence);
+  if (events_ != nullptr) events_->Opened(fence_);
   sequence_.store(lease.last_sequence, std::memory_order_relaxed);
   version_.store(lease.last_version, std::memory_order_relaxed);
   absl::BitGen random;
@@ -27,13 +30,21 @@ CheckpointId ThreadSession::NewId() {
 
 void ThreadSession::Put(NewCheckpoint&& checkpoint, StoreListener* listener) {
   under_way_.fetch_add(1, std::memory_order_relaxed);
-  store_->Put(fence_, std::move(checkpoint), WhenDone(listener));
+  if (events_ == nullptr) {
+    return store_->Put(fence_, std::move(checkpoint), WhenDone(listener));
+  }
+  RunCommit commit{.fence = fence_, .checkpoint = std::move(checkpoint)};
+  events_->Commit(std::move(commit), WhenDone(listener));
 }
 
 void ThreadSession::PutWrites(NewWrites&& writes, StoreListener* listener) {
   for (PendingWrite& write : writes.writes) write.run_id = run_id_;
   under_way_.fetch_add(1, std::memory_order_relaxed);
-  store_->PutWrites(fence_, std::move(writes), WhenDone(listener));
+  if (events_ == nullptr) {
+    return store_->PutWrites(fence_, std::move(writes), WhenDone(listener));
+  }
+  RunCommit commit{.fence = fence_, .writes = std::move(writes)};
+  events_->Commit(std::move(commit), WhenDone(listener));
 }
 
 // A run that waits for the store, or has ended but for it, is kept until
@@ -47,7 +58,9 @@ Checkpointer::StatusDone ThreadSession::WhenDone(StoreListener* listener) {
 }
 
 absl::Status ThreadSession::error() const {
-  if (!failed_.load(std::memory_order_relaxed)) return absl::OkStatus();
+  if (!failed_.load(std::memory_order_relaxed)) {
+    return events_ == nullptr ? absl::OkStatus() : events_->error();
+  }
   absl::MutexLock lock(&mutex_);
   return error_;
 }

@@ -19,6 +19,8 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+class DurableEvents;
+
 // Is told, once, that a call of a store has ended.
 class StoreListener {
  public:
@@ -39,10 +41,19 @@ class ThreadSession {
       : store_(store),
         thread_(std::move(thread)),
         run_id_(run_id.empty() ? nullptr
-                               : std::make_shared<const std::string>(run_id)) {}
+                               : std::make_shared<const std::string>(run_id)),
+        can_(store->capabilities()) {}
+
+  // Before any other call: what is stored takes the run's events with it. Null
+  // for none.
+  void StoreWith(DurableEvents* events) { events_ = events; }
 
   Checkpointer& store() const { return *store_; }
   const std::string& thread() const { return thread_; }
+  // Whether the store keeps values as they are, and is done when it returns.
+  bool shares_values() const { return can_.shares_values; }
+  // Whether values that grow are to be put in pieces.
+  bool takes_pieces() const { return can_.history && !can_.shares_values; }
 
   // The store has made this the thread's writer. Before any other call.
   void Opened(ThreadLease lease);
@@ -73,6 +84,7 @@ class ThreadSession {
   void Ended();
 
   Checkpointer* const store_;
+  DurableEvents* events_ = nullptr;
   const std::string thread_;
   // Shared by all that is stored, so that a write costs no copy of it. Null if
   // the run has none.
@@ -86,6 +98,7 @@ class ThreadSession {
   // acq_rel: who brings it to zero sees then_ and all that the calls did.
   std::atomic<int> under_way_{1};
   absl::AnyInvocable<void()> then_;
+  const CheckpointerCapabilities can_;
   // Whether there is something to look for in error_. Relaxed: error_ has a
   // lock, and a failure that is seen a superstep later is soon enough.
   std::atomic<bool> failed_{false};

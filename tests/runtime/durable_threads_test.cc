@@ -91,7 +91,9 @@ TEST_F(DurableThreadsTest, ThreadOfARuntimeGoesOn) {
   for (const char* answer : {"", "yes"}) {
     Runtime runtime({.checkpointer = store_.get()});
     ASSERT_TRUE(runtime.Register("graph", graph).ok());
-    ASSERT_TRUE(runtime.CreateThread({.id = "t"}).ok());
+    ASSERT_TRUE(
+        runtime.CreateThread({.id = "t", .if_exists = IfExists::kDoNothing})
+            .ok());
     Input input = *answer == '\0' ? Input(Update())
                                   : Input::Resume(Value(std::string(answer)));
     const absl::StatusOr<RunOutcome> run =

@@ -116,7 +116,8 @@ enum Happening {
   kOvertakenByRun,  // or by a run.
   kCrashed,
   kCrashedInExit,
-  kCalm,  // Runs to which nothing happened.
+  kCalm,    // Runs to which nothing happened.
+  kPieces,  // Turns after which a value was stored in pieces.
   kThreadMemory,
   kNoMemory,
   kHappenings,
@@ -150,6 +151,7 @@ constexpr std::array<std::string_view, kHappenings> kHappeningNames = {
     "crashed",
     "crashed_in_exit",
     "calm",
+    "pieces",
     "graphs_with_thread_memory",
     "graphs_with_no_memory"};
 
@@ -241,6 +243,12 @@ class RunStore final : public Checkpointer {
     Read(std::move(done), [this, query = std::move(query)](auto then) {
       store_->List(query, std::move(then));
     });
+  }
+  void History(CheckpointKey key, std::vector<std::string> channels,
+               Done<std::vector<std::vector<SavedChannel>>> done) override {
+    Read(std::move(done),
+         [this, key = std::move(key), channels = std::move(channels)](
+             auto then) { store_->History(key, channels, std::move(then)); });
   }
   void DeleteThread(std::string_view thread, StatusDone done) override {
     store_->DeleteThread(thread, std::move(done));
@@ -962,12 +970,20 @@ class Story {
     return id;
   }
 
+  static bool HasPieces(const CheckpointTuple& tuple) {
+    const std::vector<SavedChannel>& channels = tuple.checkpoint.channels;
+    return std::any_of(
+        channels.begin(), channels.end(),
+        [](const SavedChannel& saved) { return saved.appended_to != 0; });
+  }
+
   std::string CheckHistory() {
     std::vector<CheckpointTuple> all;
     store_.List({.thread = thread_},
                 [&all](absl::StatusOr<std::vector<CheckpointTuple>> list) {
                   if (list.ok()) all = *std::move(list);
                 });
+    if (std::any_of(all.begin(), all.end(), HasPieces)) Count(kPieces);
     std::map<std::string, std::map<CheckpointId, int64_t>> steps;
     for (auto at = all.rbegin(); at != all.rend(); ++at) {  // Oldest first.
       const Checkpoint& checkpoint = at->checkpoint;

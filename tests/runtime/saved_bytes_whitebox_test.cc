@@ -22,6 +22,7 @@
 #include "weir/runtime/graph.h"
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/saved_line.h"
+#include "weir/runtime/internal/saved_runs.h"
 #include "weir/runtime/node.h"
 #include "weir/runtime/run.h"
 #include "weir/runtime/state_graph.h"
@@ -233,6 +234,42 @@ TEST_F(SavedBytesTest, LaterFormatIsRefused) {
       LoadRecord<SavedFailure>(SavedValue::FromBytes(bytes), Names()).status(),
       IsError(ErrorKind::kNone, absl::StatusCode::kFailedPrecondition,
               {"format 9", "later weir"}));
+}
+
+TEST_F(SavedBytesTest, NumberThatSaysNothingYetIsRefused) {
+  const auto refused =
+      IsError(ErrorKind::kNone, absl::StatusCode::kFailedPrecondition,
+              {"number 60", "later"});
+  const SavedFailure failure(absl::DataLossError("no"));
+  std::string bytes = BytesOf(failure);
+  for (const size_t at : {1, 2}) {  // The code and the kind.
+    std::string changed = bytes;
+    changed[at] = 2 * 60;
+    EXPECT_THAT(
+        LoadRecord<SavedFailure>(SavedValue::FromBytes(changed), Names())
+            .status(),
+        refused);
+  }
+  // Of the rows of threads and runs.
+  SavedRunInfo run;
+  run.info.status = RunStatus::kInterrupted;
+  run.end = RunEnd::kStopped;
+  bytes = EncodeRunInfo(run);
+  EXPECT_TRUE(DecodeRunInfo(bytes, &run).ok());
+  run.info.status = static_cast<RunStatus>(60);
+  EXPECT_THAT(DecodeRunInfo(EncodeRunInfo(run), &run), refused);
+  run = SavedRunInfo();
+  run.end = static_cast<RunEnd>(60);
+  EXPECT_THAT(DecodeRunInfo(EncodeRunInfo(run), &run), refused);
+  run = SavedRunInfo();
+  run.cancelled = static_cast<CancelAction>(60);
+  EXPECT_THAT(DecodeRunInfo(EncodeRunInfo(run), &run), refused);
+  run = SavedRunInfo();
+  run.info.multitask = static_cast<MultitaskStrategy>(60);
+  EXPECT_THAT(DecodeRunInfo(EncodeRunInfo(run), &run), refused);
+  SavedThreadInfo thread;
+  thread.verdict = static_cast<ThreadStatus>(60);
+  EXPECT_THAT(DecodeThreadInfo(EncodeThreadInfo(thread), &thread), refused);
 }
 
 // Whatever the bytes are, the answer is a status or a record.

@@ -369,6 +369,30 @@ TEST_F(SavedRunsTest, StoresMayAnswerLate) {
   }
 }
 
+// Each superstep takes no time, and each answer of the store a millisecond: two
+// checkpoints at a time are under way.
+TEST_F(SavedRunsTest, AsyncRunIsNoMoreThanOneSuperstepAheadOfItsStore) {
+  constexpr int kSteps = 100;
+  AddEntry("a", NoteStep{notes_});
+  builder_.AddConditionalEdges("a", [this](NodeContext& node) {
+    return node.Get(notes_).size() < kSteps ? "a" : std::string(kEnd);
+  });
+  const Graph graph = MustCompile(builder_);
+  SimExecutor executor(1);
+  MemoryCheckpointer memory;
+  LateCheckpointer late(&memory, &executor);
+  const absl::Time began = executor.Now();
+  const absl::StatusOr<RunResult> end =
+      graph.Invoke(Update(), {.executor = &executor,
+                              .thread_id = "t",
+                              .checkpointer = &late,
+                              .durability = Durability::kAsync});
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_THAT(end->Get(notes_), SizeIs(kSteps));
+  EXPECT_GE(executor.Now() - began, absl::Milliseconds(kSteps / 2));
+  EXPECT_LE(executor.Now() - began, absl::Milliseconds(kSteps));
+}
+
 TEST_F(SavedRunsTest, FailureOfEachCallOfTheStoreEndsTheRun) {
   AddEntry("a", NoteStep{notes_});
   const Graph graph = MustCompile(builder_);

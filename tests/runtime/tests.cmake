@@ -1,6 +1,22 @@
-target_link_libraries(runtime_results_test PRIVATE nlohmann_json::nlohmann_json)
-target_link_libraries(runtime_store_test PRIVATE nlohmann_json::nlohmann_json)
-target_link_libraries(runtime_memory_store_oracle_test PRIVATE nlohmann_json::nlohmann_json)
+weir_test_link(runtime_results_test nlohmann_json::nlohmann_json)
+weir_test_link(runtime_store_test nlohmann_json::nlohmann_json)
+weir_test_link(runtime_memory_store_oracle_test nlohmann_json::nlohmann_json)
 # Ten thousand graphs each, all run many times.
-target_compile_options(runtime_random_graphs_test PRIVATE -O2)
-target_compile_options(runtime_random_resumes_test PRIVATE -O2)
+weir_test_compile(runtime_random_graphs_test -O2)
+weir_test_compile(runtime_random_resumes_test -O2)
+
+# Processes that end, by tests that need to know where they are.
+foreach(child crash_child drain_child)
+  add_executable(weir_${child} ${CMAKE_CURRENT_LIST_DIR}/${child}.cc)
+  target_include_directories(weir_${child} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(weir_${child} PRIVATE weir::runtime weir_warnings)
+  target_compile_options(weir_${child} PRIVATE
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+endforeach()
+foreach(test kill_test crash_points_whitebox_test drain_test)
+  if(TARGET runtime_${test})
+    target_compile_definitions(runtime_${test} PRIVATE
+      WEIR_CRASH_CHILD="$<TARGET_FILE:weir_crash_child>" WEIR_DRAIN_CHILD="$<TARGET_FILE:weir_drain_child>")
+    add_dependencies(runtime_${test} weir_crash_child weir_drain_child)
+  endif()
+endforeach()

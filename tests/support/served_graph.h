@@ -110,8 +110,8 @@ class ServedGraphTest : public testing::Test {
   // Begins anew with another Runtime. It knows the graph "work": its node "a"
   // notes the job it was given, then "b" does the job and notes that: it waits
   // at the gate ("wait", "deaf"), sleeps a minute ("sleep"), fails ("fail"),
-  // asks ("ask"), emits 1 to 15 ("emit"), or nothing; "c" does nothing. Custom
-  // events have the ids that they say.
+  // asks ("ask", "ask-twice"), emits 1 to 15 ("emit"), or nothing; "c" does
+  // nothing. Custom events have the ids that they say.
   void Open(RuntimeOptions options = {}) {
     runtime_ = nullptr;
     ids_ = 0;
@@ -248,7 +248,6 @@ class ServedGraphTest : public testing::Test {
   NotesChannel notes_;
   std::unique_ptr<Runtime> runtime_;
 
- private:
   StateGraph Work() {
     StateGraph builder;
     notes_ = AddNotes(builder);
@@ -267,6 +266,8 @@ class ServedGraphTest : public testing::Test {
     builder.AddEdge("b", "c");
     return builder;
   }
+
+ private:
   static absl::Status Stopped() { return absl::CancelledError("as asked"); }
   Task<NodeResult> Do(NodeContext& node, std::string job) {
     if (job == "fail") co_return absl::UnavailableError("no milk");
@@ -281,6 +282,13 @@ class ServedGraphTest : public testing::Test {
       if (!answer.ok()) co_return answer.status();
       if (hold_after_ == 0 && !co_await gate_.Wait(node)) co_return Stopped();
       co_return Update(notes_, *answer);
+    }
+    if (job == "ask-twice") {
+      for (int i = 0; i < 2; ++i) {
+        absl::StatusOr<std::string> answer =
+            co_await node.Interrupt<std::string>(i == 0 ? "milk?" : "sugar?");
+        if (!answer.ok()) co_return answer.status();
+      }
     }
     for (int i = 0; job == "emit" && i < kEvents; ++i) {
       if (i == hold_after_ && !co_await gate_.Wait(node)) co_return Stopped();
