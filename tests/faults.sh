@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The fault matrix of docs/reliability.md in its full form, which takes about an hour on two cores:
+# tests/faults.sh [<seconds for each fuzz target>]. Ends at the first failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+seconds=${1:-60}
+
+cmake --preset release
+cmake --build --preset release
+run() {
+  echo "=== $*"
+  env "$@"
+}
+tests=build/release/tests
+
+# The tests under clang++; the gate builds all else with it.
+cmake --preset tidy -DWEIR_BUILD_TESTS=ON
+cmake --build --preset tidy
+
+# Each cut, allocation and removal.
+for test in power_cut memory_fault removal; do
+  run WEIR_FAULTS_FULL=1 "$tests/checkpoint/sqlite_${test}_test"
+done
+# The store against a model, opened anew among a million calls.
+run WEIR_ORACLE_CALLS=500000 "$tests/checkpoint/sqlite_checkpointer_oracle_test"
+# Processes that are killed.
+run WEIR_KILLS=20000 "$tests/runtime/kill_test"
+# Graphs that are disturbed in each way.
+run WEIR_RANDOM_RESUMES=100000 "$tests/runtime/random_resumes_test"
+# Hostile bytes.
+tests/fuzz/run.sh "$seconds"
