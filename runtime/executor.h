@@ -48,12 +48,14 @@ class WEIR_EXPORT Executor {
   // Never goes back; timeouts and times to live are measured by it.
   virtual absl::Time Now() const = 0;
 
-  // How many jobs may run at once, the caller of RunUntil() included; >= 1.
+  // How many jobs may run at once, those that a caller of RunUntil() runs
+  // included; >= 1.
   virtual int workers() const = 0;
 
   // Returns once `done` is notified. Executors without workers run jobs on the
   // calling thread meanwhile, and so does any executor when this is called in
-  // one of its jobs. False if nothing is left that could notify it.
+  // a job; other threads only wait, so that no job holds them up. False if
+  // nothing is left that could notify it.
   virtual bool RunUntil(const absl::Notification& done) = 0;
 
   // Whether every task should be posted by itself, even where running several

@@ -712,9 +712,8 @@ bool TbbExecutor::RunUntil(const absl::Notification& done) {
     crew.RunUntil(done);
     return true;
   }
-  do {
-    if (crew.RunJobs(&done)) return true;
-  } while (crew.Spin(done));
+  // Any other thread just waits: a job may last, and `done` not wait for it.
+  crew.Spin(done);
   done.WaitForNotification();
   return true;
 }

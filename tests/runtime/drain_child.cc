@@ -10,11 +10,8 @@
 #include <latch>
 #include <memory>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "tests/runtime/drain_graph.h"
 
@@ -23,33 +20,6 @@
 
 namespace weir {
 namespace {
-
-// Workers of which the host's own thread is none: it only waits, and so it is
-// not held up by a node.
-class Workers final : public Executor {
- public:
-  explicit Workers(int workers) : tbb_(workers) {}
-
-  void Post(Job job) override { tbb_.Post(std::move(job)); }
-  TimerId PostAfter(absl::Duration delay, Job job) override {
-    return tbb_.PostAfter(delay, std::move(job));
-  }
-  TimerId CallAfter(absl::Duration delay, Job job) override {
-    return tbb_.CallAfter(delay, std::move(job));
-  }
-  bool Cancel(TimerId timer) override { return tbb_.Cancel(timer); }
-  absl::Time Now() const override { return tbb_.Now(); }
-  int workers() const override { return tbb_.workers(); }
-  bool RunUntil(const absl::Notification& done) override {
-    if (std::this_thread::get_id() != host_) return tbb_.RunUntil(done);
-    done.WaitForNotification();
-    return true;
-  }
-
- private:
-  const std::thread::id host_ = std::this_thread::get_id();
-  TbbExecutor tbb_;
-};
 
 // Whether the sibling's writes are stored.
 bool HasDone(const StateSnapshot& state) {
@@ -71,7 +41,7 @@ int Serve(const std::string& file, const std::vector<std::string>& jobs) {
   const absl::StatusOr<std::unique_ptr<SqliteCheckpointer>> store =
       SqliteCheckpointer::Open(file);
   if (!store.ok()) return 2;
-  Workers executor(static_cast<int>(jobs.size()) + 2);
+  TbbExecutor executor(static_cast<int>(jobs.size()) + 2);
   Runtime runtime({.executor = &executor, .checkpointer = store->get()});
   if (!runtime.Register("drain", *graph.builder.Compile()).ok()) return 2;
   for (const std::string& job : jobs) {

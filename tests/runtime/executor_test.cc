@@ -402,6 +402,25 @@ TEST(TbbExecutorTest, RunsJobsWhileNobodyIsInRunUntil) {
   }
 }
 
+// A job may go on for long after what it told.
+TEST(TbbExecutorTest, ARunningJobHoldsUpNobodyOutside) {
+  TbbExecutor executor(1);
+  for (int round = 0; round < 100; ++round) {
+    absl::Notification done;
+    absl::Notification may_end;
+    absl::Notification ended;
+    executor.Post([&] {
+      done.Notify();
+      may_end.WaitForNotification();
+      ended.Notify();
+    });
+    EXPECT_TRUE(executor.RunUntil(done));
+    EXPECT_FALSE(ended.HasBeenNotified());
+    may_end.Notify();
+    ended.WaitForNotification();
+  }
+}
+
 TEST(TbbExecutorTest, RunsTimersWhileNobodyIsInRunUntil) {
   TbbExecutor executor(1);
   absl::Notification done;

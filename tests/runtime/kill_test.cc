@@ -10,11 +10,19 @@
 namespace weir {
 namespace {
 
+// Builds with asserts are sanitized, and slow.
+#ifdef NDEBUG
+constexpr int kDefaultKills = 1'000;
+#else
+constexpr int kDefaultKills = 100;
+#endif
+
 int Kills() {
   int kills = 0;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread has begun
   const char* const text = getenv("WEIR_KILLS");
-  return text != nullptr && absl::SimpleAtoi(text, &kills) ? kills : 100;
+  return text != nullptr && absl::SimpleAtoi(text, &kills) ? kills
+                                                           : kDefaultKills;
 }
 
 // Lets the child work for a while; false if it has ended by itself.
