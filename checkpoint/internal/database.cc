@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -103,12 +105,25 @@ bool IsUnfinished(const std::string& path, std::string_view header) {
   return journal != nullptr && journal->Read(0, 1);
 }
 
+// Of a file that is missing or empty. A log is begun only after the first page
+// has been synchronised, and SQLite would remove it with what it holds.
+absl::Status CheckNew(const std::string& path) {
+  constexpr uintmax_t kLogHeader = 32;
+  std::error_code unknown;
+  const uintmax_t size = std::filesystem::file_size(path + "-wal", unknown);
+  if (unknown || size <= kLogHeader) return absl::OkStatus();
+  return absl::DataLossError(absl::StrFormat(
+      "'%s' is missing or empty, but '%s-wal' beside it holds what was stored "
+      "last; restore the database, or move the log away to begin anew",
+      path, path));
+}
+
 // Looks at a file without a connection, which might change it.
 absl::Status CheckFile(const std::string& path) {
   constexpr int64_t kHeader = 100;
   const std::unique_ptr<VfsFile> file =
       VfsFile::Open(sqlite3_vfs_find(nullptr), path, SQLITE_OPEN_MAIN_DB);
-  if (file == nullptr || !file->Read(0, 1)) return absl::OkStatus();
+  if (file == nullptr || !file->Read(0, 1)) return CheckNew(path);
   const std::string header = file->Read(0, kHeader).value_or("");
   if (IsUnfinished(path, header)) return absl::OkStatus();
   return Database::CheckHeader(path, header);

@@ -225,6 +225,18 @@ TEST_F(SqliteDamageTest, ABitOfTheLogIsFoundOrWasNotKept) {
 
 // Those that say where a page belongs, where a transaction ends, and what it is
 // checked by.
+TEST_F(SqliteDamageTest, ALogWithoutItsDatabaseIsKept) {
+  const auto refused = [this](const absl::Status& s) {
+    EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+    EXPECT_TRUE(absl::StrContains(s.message(), damaged_ + "-wal")) << s;
+    EXPECT_TRUE(FileBytes(damaged_ + "-wal") == log_);
+  };
+  WriteFileBytes(damaged_ + "-wal", log_);
+  refused(SqliteCheckpointer::Open(damaged_).status());
+  WriteFileBytes(damaged_, "");
+  refused(SqliteCheckpointer::Open(damaged_).status());
+}
+
 TEST_F(SqliteDamageTest, ABitOfAHeaderInTheLogIsFoundOrWasNotKept) {
   int found = 0, all = 0;
   for (size_t at = kLogHeader; at + kFrame <= log_.size(); at += 5 * kFrame) {
