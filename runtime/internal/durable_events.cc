@@ -110,20 +110,22 @@ void DurableEvents::Flush() {
     if (pending_.empty() || !error_.ok()) return;
     RunCommit commit;
     commit.fence = fence_;
-    Add(std::move(commit), [](const absl::Status& /*status*/) {});
+    AddLocked(std::move(commit), [](const absl::Status& /*status*/) {});
   }
-  line_->Send();
+  Send();
 }
 
 void DurableEvents::Commit(RunCommit&& commit, RunStore::StatusDone done) {
-  {
-    absl::MutexLock lock(&mutex_);
-    Add(std::move(commit), std::move(done));
-  }
-  line_->Send();
+  Add(std::move(commit), std::move(done));
+  Send();
 }
 
 void DurableEvents::Add(RunCommit&& commit, RunStore::StatusDone done) {
+  absl::MutexLock lock(&mutex_);
+  AddLocked(std::move(commit), std::move(done));
+}
+
+void DurableEvents::AddLocked(RunCommit&& commit, RunStore::StatusDone done) {
   BatchPtr batch = Take(commit);
   gate_->Enter();
   line_->Add(std::move(commit),

@@ -82,8 +82,11 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   absl::Status Check(const Value& value) const;
   // FailedPrecondition if it could not be read back; then it is not published.
   absl::Status Publish(uint32_t mode, Event event);
-  // Stores `commit`, and with it what was published before.
+  // Stores `commit`, and with it what was published before: Add() decides the
+  // order, Send() gives it to the store, under no lock. Commit() is both.
   void Commit(RunCommit&& commit, RunStore::StatusDone done);
+  void Add(RunCommit&& commit, RunStore::StatusDone done);
+  void Send() { line_->Send(); }
   // What is not stored never will be.
   void Drop();
 
@@ -104,7 +107,7 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
 
   // Moves what was published into `commit`.
   BatchPtr Take(RunCommit& commit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Add(RunCommit&& commit, RunStore::StatusDone done)
+  void AddLocked(RunCommit&& commit, RunStore::StatusDone done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Stored(const BatchPtr& batch, const absl::Status& status);
   // Gives the log the events of those batches at the front that are stored.

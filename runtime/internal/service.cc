@@ -758,21 +758,19 @@ void Service::Ended(const RunPtr& run, Run& ended) {
                                 outcome.status == RunStatus::kTimeout)) {
         last = ControlEvent(RunError{outcome.error});
       }
-      RunCommit end = EndOf(run, outcome, std::move(asks));
-      auto stored =
-          [self = shared_from_this(), run,
-           outcome = std::move(outcome)](const absl::Status& status) mutable {
-            self->EndStored(run, std::move(outcome), status);
-          };
-      if (events != nullptr) {
-        later.Do([run, events, last = std::move(last), end = std::move(end),
-                  stored = std::move(stored)]() mutable {
-          if (last.has_value()) run->log.Publish(kControl, *std::move(last));
-          events->Commit(std::move(end), std::move(stored));
-        });
-      } else {
-        Save(*run->thread, std::move(end), std::move(stored), &later);
+      if (events == nullptr) {
+        RunCommit end = EndOf(run, outcome, std::move(asks));
+        Save(*run->thread, std::move(end), StoredEnd(run, std::move(outcome)),
+             &later);
+        return;
       }
+      // Not under the mutex, as it is encoded.
+      later.Do([self = shared_from_this(), run, last = std::move(last),
+                outcome = std::move(outcome),
+                asks = std::move(asks)]() mutable {
+        if (last.has_value()) run->log.Publish(kControl, *std::move(last));
+        self->SaveEnd(run, std::move(outcome), std::move(asks));
+      });
       return;
     }
     if (!undoes) Settle(run, std::move(outcome), &later);
@@ -780,6 +778,24 @@ void Service::Ended(const RunPtr& run, Run& ended) {
   if (undoes) return RollBack(run);
   Announce(run);
   GoOn(run);
+}
+
+// Of a run with durable events, all of which have been published.
+void Service::SaveEnd(const RunPtr& run, RunOutcome outcome, std::string asks) {
+  DurableEvents* const events = run->log.durable();
+  Later later;
+  absl::MutexLock lock(&mutex);
+  // Added under the mutex: what the thread's row says is its newest.
+  RunCommit end = EndOf(run, outcome, std::move(asks));
+  events->Add(std::move(end), StoredEnd(run, std::move(outcome)));
+  later.Do([run, events] { events->Send(); });
+}
+
+RunStore::StatusDone Service::StoredEnd(const RunPtr& run, RunOutcome outcome) {
+  return [self = shared_from_this(), run,
+          outcome = std::move(outcome)](const absl::Status& status) mutable {
+    self->EndStored(run, std::move(outcome), status);
+  };
 }
 
 void Service::EndStored(const RunPtr& run, RunOutcome outcome,
@@ -804,10 +820,6 @@ RunCommit Service::EndOf(const RunPtr& run, const RunOutcome& outcome,
   const absl::Time now = executor->Now();
   if (DurableEvents* const events = run->log.durable()) {
     run->end_event = events->next_id();
-    if (outcome.status == RunStatus::kError ||
-        outcome.status == RunStatus::kTimeout) {
-      ++run->end_event;  // It is told by an event.
-    }
   } else if (const EventLog<Event>* const log = run->log.if_open()) {
     run->end_event = log->next_id() + 1;  // With an error.
   }

@@ -470,6 +470,9 @@ class Service final : public std::enable_shared_from_this<Service> {
   // What is stored of the end of a run.
   RunCommit EndOf(const RunPtr& run, const RunOutcome& outcome,
                   std::string asks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void SaveEnd(const RunPtr& run, RunOutcome outcome, std::string asks)
+      ABSL_LOCKS_EXCLUDED(mutex);
+  RunStore::StatusDone StoredEnd(const RunPtr& run, RunOutcome outcome);
   void EndStored(const RunPtr& run, RunOutcome outcome,
                  const absl::Status& stored) ABSL_LOCKS_EXCLUDED(mutex);
   static ThreadStatus VerdictOf(const RunOutcome& outcome, RunEnd end);

@@ -18,11 +18,11 @@ if [[ ${#targets[@]} -eq 0 ]]; then
   done
 fi
 
-cmake --preset fuzz > /dev/null
-cmake --build --preset fuzz -j "$(nproc)" --target "${targets[@]/#/fuzz_}" $(printf 'fuzz_%s_corpus ' "${targets[@]}")
+cmake --preset asan > /dev/null
+cmake --build --preset asan -j "$(nproc)" --target "${targets[@]/#/fuzz_}" $(printf 'fuzz_%s_corpus ' "${targets[@]}")
 
 run() {
-  local name=$1 at=build/fuzz/tests/fuzz
+  local name=$1 at=build/asan/tests/fuzz
   mkdir -p "$at/found/$name"
   "$at/fuzz_${name}_corpus" --seeds "$at/seeds/$name"
   # Less memory for what was freed, so that the limit is of what is in use.
@@ -33,7 +33,7 @@ run() {
   grep -E "number_of_executed_units|peak_rss|slowest_unit" "$at/$name.log" | sed "s/^/$name /"
 }
 merge() {
-  local name=$1 at=build/fuzz/tests/fuzz merged=build/fuzz/tests/fuzz/merged/$1 bytes=0
+  local name=$1 at=build/asan/tests/fuzz merged=build/asan/tests/fuzz/merged/$1 bytes=0
   rm -rf "$merged" && mkdir -p "$merged"
   "$at/fuzz_$name" -merge=1 -rss_limit_mb=512 "$merged" "tests/fuzz/corpus/$name" "$at/seeds/$name" \
     "$at/found/$name" > /dev/null 2>&1
