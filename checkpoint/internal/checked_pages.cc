@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
 
+#include "weir/checkpoint/internal/passing_vfs.h"
+
 namespace weir {
 inline namespace v0 {
 namespace internal {
@@ -24,16 +26,13 @@ constexpr int kReservedAt = 20;  // In the file: the bytes that pages reserve.
 // of the log come after those of the file.
 constexpr sqlite3_int64 kFewPages = 1 << 24;
 
-// A database file; the one below follows it in memory.
+// A database file.
 struct File : sqlite3_file {
   bool checked = false;   // Once it has told that its pages reserve the bytes.
   sqlite3_int64 end = 0;  // At least the size that it has had since opened.
-
-  sqlite3_file* below() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
 File* Cast(sqlite3_file* file) { return static_cast<File*>(file); }
-sqlite3_file* Below(sqlite3_file* file) { return Cast(file)->below(); }
 
 bool IsPage(int size, sqlite3_int64 at) {
   return size >= 512 && (size & (size - 1)) == 0 && at % size == 0;
@@ -90,12 +89,8 @@ void NoteReserved(File* file, const char* bytes, int size, sqlite3_int64 at) {
   }
 }
 
-int Close(sqlite3_file* file) {
-  return Below(file)->pMethods->xClose(Below(file));
-}
-
 int Read(sqlite3_file* file, void* to, int size, sqlite3_int64 at) {
-  const int rc = Below(file)->pMethods->xRead(Below(file), to, size, at);
+  const int rc = Pass<File, &sqlite3_io_methods::xRead>(file, to, size, at);
   // SQLite takes what is missing of a page for zeros.
   if (rc == SQLITE_IOERR_SHORT_READ && Cast(file)->checked &&
       IsPage(size, at)) {
@@ -123,110 +118,31 @@ int Write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
     Append(Checksum(page, size, at), page + size);
     bytes = page;
   }
-  return Below(file)->pMethods->xWrite(Below(file), bytes, size, at);
+  return Pass<File, &sqlite3_io_methods::xWrite>(
+      file, static_cast<const void*>(bytes), size, at);
 }
 
-int Truncate(sqlite3_file* file, sqlite3_int64 size) {
-  return Below(file)->pMethods->xTruncate(Below(file), size);
-}
-int Sync(sqlite3_file* file, int flags) {
-  return Below(file)->pMethods->xSync(Below(file), flags);
-}
-int FileSize(sqlite3_file* file, sqlite3_int64* size) {
-  return Below(file)->pMethods->xFileSize(Below(file), size);
-}
-int Lock(sqlite3_file* file, int level) {
-  return Below(file)->pMethods->xLock(Below(file), level);
-}
-int Unlock(sqlite3_file* file, int level) {
-  return Below(file)->pMethods->xUnlock(Below(file), level);
-}
-int CheckReservedLock(sqlite3_file* file, int* held) {
-  return Below(file)->pMethods->xCheckReservedLock(Below(file), held);
-}
-int FileControl(sqlite3_file* file, int op, void* arg) {
-  return Below(file)->pMethods->xFileControl(Below(file), op, arg);
-}
-int SectorSize(sqlite3_file* file) {
-  return Below(file)->pMethods->xSectorSize(Below(file));
-}
-int DeviceCharacteristics(sqlite3_file* file) {
-  return Below(file)->pMethods->xDeviceCharacteristics(Below(file));
-}
-int ShmMap(sqlite3_file* file, int page, int size, int extend,
-           void volatile** to) {
-  return Below(file)->pMethods->xShmMap(Below(file), page, size, extend, to);
-}
-int ShmLock(sqlite3_file* file, int offset, int n, int flags) {
-  return Below(file)->pMethods->xShmLock(Below(file), offset, n, flags);
-}
-void ShmBarrier(sqlite3_file* file) {
-  Below(file)->pMethods->xShmBarrier(Below(file));
-}
-int ShmUnmap(sqlite3_file* file, int remove) {
-  return Below(file)->pMethods->xShmUnmap(Below(file), remove);
-}
-
-// Version 2: no memory mapping, which would pass over Read().
-constexpr sqlite3_io_methods kMethods = {2,
-                                         &Close,
-                                         &Read,
-                                         &Write,
-                                         &Truncate,
-                                         &Sync,
-                                         &FileSize,
-                                         &Lock,
-                                         &Unlock,
-                                         &CheckReservedLock,
-                                         &FileControl,
-                                         &SectorSize,
-                                         &DeviceCharacteristics,
-                                         &ShmMap,
-                                         &ShmLock,
-                                         &ShmBarrier,
-                                         &ShmUnmap,
-                                         nullptr,
-                                         nullptr};
-
-sqlite3_vfs* Under(sqlite3_vfs* vfs) {
-  return static_cast<sqlite3_vfs*>(vfs->pAppData);
-}
+constexpr sqlite3_io_methods kMethods = [] {
+  sqlite3_io_methods all = PassingMethods<File>();
+  all.xRead = &Read;
+  all.xWrite = &Write;
+  return all;
+}();
 
 int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
          int* out_flags) {
-  sqlite3_vfs* under = Under(vfs);
   if ((flags & SQLITE_OPEN_MAIN_DB) == 0) {
-    return under->xOpen(under, name, file, flags, out_flags);
+    return Pass<&sqlite3_vfs::xOpen>(vfs, name, file, flags, out_flags);
   }
   File* opened = new (file) File();
   opened->pMethods = nullptr;
-  const int rc = under->xOpen(under, name, opened->below(), flags, out_flags);
+  sqlite3_file* const below = Below<File>(opened);
+  const int rc = Pass<&sqlite3_vfs::xOpen>(vfs, name, below, flags, out_flags);
   // SQLite closes what has methods, also after a failure.
-  if (opened->below()->pMethods == nullptr) return rc;
+  if (below->pMethods == nullptr) return rc;
   opened->pMethods = &kMethods;
-  return rc == SQLITE_OK ? FileSize(opened, &opened->end) : rc;
-}
-
-int Delete(sqlite3_vfs* vfs, const char* name, int sync) {
-  return Under(vfs)->xDelete(Under(vfs), name, sync);
-}
-int Access(sqlite3_vfs* vfs, const char* name, int flags, int* result) {
-  return Under(vfs)->xAccess(Under(vfs), name, flags, result);
-}
-int FullPathname(sqlite3_vfs* vfs, const char* name, int size, char* out) {
-  return Under(vfs)->xFullPathname(Under(vfs), name, size, out);
-}
-int Randomness(sqlite3_vfs* vfs, int size, char* out) {
-  return Under(vfs)->xRandomness(Under(vfs), size, out);
-}
-int Sleep(sqlite3_vfs* vfs, int microseconds) {
-  return Under(vfs)->xSleep(Under(vfs), microseconds);
-}
-int CurrentTime(sqlite3_vfs* vfs, double* now) {
-  return Under(vfs)->xCurrentTime(Under(vfs), now);
-}
-int GetLastError(sqlite3_vfs* vfs, int size, char* out) {
-  return Under(vfs)->xGetLastError(Under(vfs), size, out);
+  if (rc != SQLITE_OK) return rc;
+  return Pass<File, &sqlite3_io_methods::xFileSize>(opened, &opened->end);
 }
 
 }  // namespace
@@ -237,31 +153,12 @@ CheckedPages::CheckedPages() : vfs_(std::make_unique<Vfs>()) {}
 
 absl::StatusOr<std::unique_ptr<CheckedPages>> CheckedPages::Register(
     const std::string& under) {
-  sqlite3_vfs* below =
-      sqlite3_vfs_find(under.empty() ? nullptr : under.c_str());
-  if (below == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("SQLite has no VFS '%s'", under));
-  }
   std::unique_ptr<CheckedPages> made(new CheckedPages());
   Vfs& vfs = *made->vfs_;
   made->name_ = absl::StrFormat("weir-%p", &vfs);
-  vfs.iVersion = 1;
-  vfs.szOsFile = static_cast<int>(sizeof(File)) + below->szOsFile;
-  vfs.mxPathname = below->mxPathname;
-  vfs.zName = made->name_.c_str();
-  vfs.pAppData = below;
   vfs.xOpen = &Open;
-  vfs.xDelete = &Delete;
-  vfs.xAccess = &Access;
-  vfs.xFullPathname = &FullPathname;
-  vfs.xRandomness = &Randomness;
-  vfs.xSleep = &Sleep;
-  vfs.xCurrentTime = &CurrentTime;
-  vfs.xGetLastError = &GetLastError;
-  if (sqlite3_vfs_register(&vfs, /*makeDflt=*/0) != SQLITE_OK) {
-    return absl::ResourceExhaustedError("SQLite takes no further VFS");
-  }
+  absl::Status s = RegisterBefore<File>(under, made->name_, vfs);
+  if (!s.ok()) return s;
   return made;
 }
 
