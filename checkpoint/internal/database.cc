@@ -14,6 +14,7 @@
 
 #include "weir/checkpoint/internal/checked_log.h"
 #include "weir/checkpoint/internal/crash_point.h"
+#include "weir/checkpoint/internal/log_format.h"
 #include "weir/checkpoint/internal/record.h"
 #include "weir/checkpoint/internal/vfs_file.h"
 
@@ -90,12 +91,6 @@ absl::Status Older(const std::string& path, int64_t version) {
       path, version, kUserVersion));
 }
 
-int64_t BigEndian(std::string_view bytes) {
-  int64_t number = 0;
-  for (char c : bytes) number = number << 8 | static_cast<unsigned char>(c);
-  return number;
-}
-
 // Whether a database was not made to the end, if it begins with `header`: then
 // SQLite takes back what there is.
 bool IsUnfinished(const std::string& path, std::string_view header) {
@@ -108,10 +103,9 @@ bool IsUnfinished(const std::string& path, std::string_view header) {
 // Of a file that is missing or empty. A log is begun only after the first page
 // has been synchronised, and SQLite would remove it with what it holds.
 absl::Status CheckNew(const std::string& path) {
-  constexpr uintmax_t kLogHeader = 32;
   std::error_code unknown;
   const uintmax_t size = std::filesystem::file_size(path + "-wal", unknown);
-  if (unknown || size <= kLogHeader) return absl::OkStatus();
+  if (unknown || size <= kLogHeaderBytes) return absl::OkStatus();
   return absl::DataLossError(absl::StrFormat(
       "'%s' is missing or empty, but '%s-wal' beside it holds what was stored "
       "last; restore the database, or move the log away to begin anew",
@@ -227,13 +221,13 @@ absl::Status Database::CheckHeader(const std::string& path,
   if (header.size() < 100 || header.substr(0, 15) != "SQLite format 3") {
     return NotOurs(path, "it is not a database of SQLite");
   }
-  const int64_t id = BigEndian(header.substr(68, 4));
+  const int64_t id = BigEndian(header, 68);
   // 0 is what a new one has until its tables leave the write-ahead log.
   if ((id != kApplicationId && id != 0) ||
       header[20] != CheckedPages::kCheckedBytes) {
     return NotOurs(path, "another program has made it");
   }
-  const int64_t version = BigEndian(header.substr(60, 4));
+  const int64_t version = BigEndian(header, 60);
   return version > kUserVersion ? Newer(path, version) : absl::OkStatus();
 }
 

@@ -12,52 +12,14 @@
 #include "absl/strings/str_format.h"
 
 #include "weir/checkpoint/internal/database.h"
+#include "weir/checkpoint/internal/log_format.h"
 
 namespace weir {
 inline namespace v0 {
 namespace internal {
 namespace {
 
-constexpr size_t kLogHeader = 32;
-constexpr size_t kFrameHeader = 24;
 constexpr size_t kDatabaseHeader = 100;
-
-uint32_t BigEndian(std::string_view bytes, size_t at, size_t size = 4) {
-  uint32_t number = 0;
-  for (const char c : bytes.substr(at, size)) {
-    number = number << 8 | static_cast<unsigned char>(c);
-  }
-  return number;
-}
-uint32_t LittleEndian(std::string_view bytes, size_t at) {
-  uint32_t number = 0;
-  for (size_t i = at + 4; i > at; --i) {
-    number = number << 8 | static_cast<unsigned char>(bytes[i - 1]);
-  }
-  return number;
-}
-
-// The log's checksum, which goes on from one frame to the next.
-struct LogChecksum {
-  bool big_endian = false;
-  uint32_t first = 0;
-  uint32_t second = 0;
-
-  void Add(std::string_view bytes) {
-    for (size_t at = 0; at + 8 <= bytes.size(); at += 8) {
-      first += Word(bytes, at) + second;
-      second += Word(bytes, at + 4) + first;
-    }
-  }
-  bool Is(std::string_view bytes, size_t at) const {
-    return BigEndian(bytes, at) == first && BigEndian(bytes, at + 4) == second;
-  }
-
- private:
-  uint32_t Word(std::string_view bytes, size_t at) const {
-    return big_endian ? BigEndian(bytes, at) : LittleEndian(bytes, at);
-  }
-};
 
 }  // namespace
 
@@ -135,27 +97,24 @@ bool PageFile::IsBlank(uint32_t number) const {
 }
 
 void PageFile::ReadLog() {
-  const std::optional<std::string> header = log_->Read(0, kLogHeader);
-  if (!header) return;
-  const uint32_t magic = BigEndian(*header, 0);
-  LogChecksum sum{.big_endian = (magic & 1) != 0};
-  sum.Add(std::string_view(*header).substr(0, 24));
-  if ((magic & ~1U) != 0x377f0682 || BigEndian(*header, 8) != page_bytes_ ||
-      !sum.Is(*header, 24)) {
-    log_damaged_ = log_->Size() > static_cast<int64_t>(kLogHeader);
+  const std::optional<std::string> begin = log_->Read(0, kLogHeaderBytes);
+  if (!begin) return;
+  const std::optional<LogHeader> header = LogHeader::Parse(*begin);
+  if (!header || header->page != page_bytes_) {
+    log_damaged_ = log_->Size() > static_cast<int64_t>(kLogHeaderBytes);
     return;
   }
-  const std::string_view salts = std::string_view(*header).substr(16, 8);
-  const auto frame_bytes = static_cast<int64_t>(kFrameHeader + page_bytes_);
+  const auto frame_bytes =
+      static_cast<int64_t>(kFrameHeaderBytes + page_bytes_);
+  LogSums sums = header->sums;
   absl::flat_hash_map<uint32_t, int64_t> since;  // Of the transaction.
-  int64_t at = kLogHeader;
+  int64_t at = kLogHeaderBytes;
   for (; at + frame_bytes <= log_->Size(); at += frame_bytes) {
     const auto frame = log_->Read(at, static_cast<size_t>(frame_bytes));
-    if (!frame || std::string_view(*frame).substr(8, 8) != salts) break;
-    sum.Add(std::string_view(*frame).substr(0, 8));
-    sum.Add(std::string_view(*frame).substr(kFrameHeader));
-    if (!sum.Is(*frame, 16)) break;
-    since[BigEndian(*frame, 0)] = at + static_cast<int64_t>(kFrameHeader);
+    if (!frame || !header->IsOfThisLog(*frame)) break;
+    sums = header->AddFrame(sums, *frame);
+    if (sums != LogSums::At(*frame, 16)) break;
+    since[BigEndian(*frame, 0)] = at + static_cast<int64_t>(kFrameHeaderBytes);
     const uint32_t pages = BigEndian(*frame, 4);
     if (pages == 0) continue;
     committed_ = pages;
@@ -163,18 +122,18 @@ void PageFile::ReadLog() {
     since.clear();
   }
   cut_frames_ = static_cast<uint32_t>(since.size());
-  CountCutFrames(at, frame_bytes, salts.data());
+  CountCutFrames(at, *header);
 }
 
 // What is behind the last good frame, of the same log: those of an older one
 // have other salts.
-void PageFile::CountCutFrames(int64_t at, int64_t frame_bytes,
-                              const char* salts) {
-  const std::string_view same(salts, 8);
+void PageFile::CountCutFrames(int64_t at, const LogHeader& header) {
+  const auto frame_bytes =
+      static_cast<int64_t>(kFrameHeaderBytes + page_bytes_);
   for (bool first = true; at + frame_bytes <= log_->Size();
        at += frame_bytes, first = false) {
-    const std::optional<std::string> frame = log_->Read(at, kFrameHeader);
-    if (!frame || std::string_view(*frame).substr(8, 8) != same) {
+    const std::optional<std::string> frame = log_->Read(at, kFrameHeaderBytes);
+    if (!frame || !header.IsOfThisLog(*frame)) {
       // A changed bit in the salts of one frame does not hide those behind it.
       if (!first) return;
       continue;

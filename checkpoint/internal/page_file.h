@@ -19,6 +19,8 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+struct LogHeader;
+
 // PageFile: the pages of a weir database without SQLite's help, which ends at
 // the first damaged one: those of the file, and over them what its write-ahead
 // log has committed. It changes nothing.
@@ -58,7 +60,7 @@ class PageFile {
   absl::Status Begin(const std::string& path, sqlite3_vfs* vfs);
   absl::Status CheckHeader(const std::string& path);
   void ReadLog();
-  void CountCutFrames(int64_t at, int64_t frame_bytes, const char* salts);
+  void CountCutFrames(int64_t at, const LogHeader& header);
   bool AnyPageIsOurs() const;
 
   std::unique_ptr<VfsFile> file_;

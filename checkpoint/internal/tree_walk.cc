@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "weir/checkpoint/internal/log_format.h"
+
 namespace weir {
 inline namespace v0 {
 namespace internal {
@@ -22,14 +24,6 @@ enum PageType : int {
 constexpr char kMapFree = 2;
 constexpr char kMapTree = 5;     // A page of a tree, but for its root.
 constexpr size_t kMapEntry = 5;  // A type and the parent's number.
-
-uint32_t BigEndian(std::string_view bytes, size_t at, size_t size) {
-  uint32_t number = 0;
-  for (const char c : bytes.substr(std::min(at, bytes.size()), size)) {
-    number = number << 8 | static_cast<unsigned char>(c);
-  }
-  return number;
-}
 
 // SQLite's numbers of 1 to 9 bytes, the greatest first. False: cut off.
 bool ReadVarint(std::string_view bytes, size_t& at, uint64_t& number) {
