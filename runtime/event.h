@@ -180,6 +180,9 @@ class WEIR_EXPORT Event {
   const std::vector<NamespaceLevel>& ns() const;
   // The superstep in which it came to be.
   int64_t step() const { return body_->step; }
+  // When it came to be, by the executor's clock; of kDebug only, as others read
+  // no clock and have absl::Time().
+  absl::Time time() const { return body_->time; }
 
   // The data as JSON text.
   std::string ToJson() const;

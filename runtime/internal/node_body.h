@@ -27,6 +27,7 @@ using RouterBody = absl::AnyInvocable<Route(NodeContext&) const>;
 struct NodeBody {
   SyncBody sync;
   AsyncBody async;
+  bool may_lead = true;  // Whether what it returns can say where to go.
 };
 
 // The Status of the exception being handled: ResourceExhausted for
@@ -107,6 +108,21 @@ inline constexpr bool kIsNodeResult =
 template <class R>
 inline constexpr bool kIsNodeResult<Task<R>> = kIsNodeResult<R>;
 
+// Whether an R can say where to go. A status does only where it passes on the
+// command of a graph that the node has called.
+template <class R>
+inline constexpr bool kMayLead = true;
+template <>
+inline constexpr bool kMayLead<void> = false;
+template <>
+inline constexpr bool kMayLead<Update> = false;
+template <>
+inline constexpr bool kMayLead<absl::Status> = false;
+template <class R>
+inline constexpr bool kMayLead<absl::StatusOr<R>> = kMayLead<R>;
+template <class R>
+inline constexpr bool kMayLead<Task<R>> = kMayLead<R>;
+
 template <class F>
 NodeBody MakeNodeBody(F body) {
   static_assert(kIsFunctionNode<F> || kIsCallbackNode<F>,
@@ -121,6 +137,7 @@ NodeBody MakeNodeBody(F body) {
                   "a node returns void, Update, Command, Send, Status or "
                   "StatusOr of these, or a Task of one; several Sends are "
                   "Command{.go_to = ...}");
+    out.may_lead = kMayLead<R>;
     if constexpr (kIsTask<R>) {
       out.async = [body = std::move(body)](NodeContext& node, Completion done) {
         Drive(body(node), std::move(done));
