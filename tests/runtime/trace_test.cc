@@ -1,0 +1,118 @@
+// A run on a time line, in virtual time.
+
+#include "weir/runtime/trace.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+#include "weir/channels/last_value.h"
+#include "weir/runtime/executor.h"
+#include "weir/runtime/state_graph.h"
+#include "weir/runtime/task.h"
+
+namespace weir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Json = nlohmann::json;
+
+auto Sleeper(absl::Duration duration) {
+  return [duration](NodeContext& node) -> Task<NodeResult> {
+    (void)co_await node.Sleep(duration);
+    co_return NodeResult();
+  };
+}
+
+// Two tasks at once, one of them of a graph; then one that fails.
+Json TraceOfSample() {
+  StateGraph inner;
+  inner.AddNode("deep", Sleeper(absl::Milliseconds(2)));
+  inner.AddEdge(kStart, "deep");
+  StateGraph builder;
+  builder.AddNode("slow", Sleeper(absl::Milliseconds(5)));
+  builder.AddNode("graph", *inner.Compile());
+  builder.AddNode("fails", [](NodeContext&) -> absl::Status {
+    return absl::InternalError("\"no\" luck");
+  });
+  builder.AddEdge(kStart, "slow");
+  builder.AddEdge(kStart, "graph");
+  builder.AddJoin({"slow", "graph"}, "fails");
+  const absl::StatusOr<Graph> graph = builder.Compile();
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  SimExecutor executor(1);
+  TraceRecorder trace;
+  RunStream stream = graph->Stream(
+      Update(),
+      {.modes = kDebug | kValues, .subgraphs = true, .executor = &executor});
+  while (const Event* event = stream.Next()) trace.Add(*event);
+  return Json::parse(trace.ToJson());
+}
+
+// "process/track name begin+duration" of the slices of a kind, in order.
+std::vector<std::string> Slices(const Json& trace, const std::string& kind) {
+  std::vector<std::string> texts;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] != "X" || event["cat"] != kind) continue;
+    texts.push_back(std::to_string(event["pid"].get<int>()) + "/" +
+                    std::to_string(event["tid"].get<int>()) + " " +
+                    event["name"].get<std::string>() + " " +
+                    std::to_string(event["ts"].get<int>()) + "+" +
+                    std::to_string(event["dur"].get<int>()));
+  }
+  return texts;
+}
+
+TEST(TraceTest, TasksLieOnTracksAndSuperstepsOnTheirOwn) {
+  const Json trace = TraceOfSample();
+  EXPECT_THAT(Slices(trace, "task"),
+              ElementsAre("1/1 graph 0+2000", "1/2 slow 0+5000",
+                          "1/1 fails 5000+0", "2/1 deep 0+2000"));
+  EXPECT_THAT(Slices(trace, "superstep"),
+              ElementsAre("1/0 superstep 1 0+5000", "1/0 superstep 2 5000+0",
+                          "2/0 superstep 1 0+2000"));
+}
+
+TEST(TraceTest, NamesGraphsAndSaysWhatWentWrong) {
+  const Json trace = TraceOfSample();
+  std::vector<std::string> processes;
+  std::vector<std::string> errors;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") {
+      processes.push_back(event["args"]["name"].get<std::string>());
+    }
+    if (event.contains("args") && event["args"].contains("error")) {
+      errors.push_back(event["args"]["error"].get<std::string>());
+    }
+  }
+  EXPECT_THAT(processes, ElementsAre("graph", "graph"));
+  EXPECT_THAT(errors, ElementsAre("\"no\" luck"));
+}
+
+TEST(TraceTest, WhatHasNotEndedSaysSo) {
+  StateGraph builder;
+  builder.AddNode("nap", Sleeper(absl::Seconds(1)));
+  builder.AddEdge(kStart, "nap");
+  const absl::StatusOr<Graph> graph = builder.Compile();
+  SimExecutor executor(1);
+  RunStream stream =
+      graph->Stream(Update(), {.modes = kDebug, .executor = &executor});
+  TraceRecorder trace;
+  EXPECT_THAT(Slices(Json::parse(trace.ToJson()), "task"), IsEmpty());
+  while (const Event* event = stream.Next()) {
+    trace.Add(*event);
+    if (event->As<TaskStarted>() != nullptr) break;
+  }
+  const Json json = Json::parse(trace.ToJson());
+  EXPECT_THAT(Slices(json, "task"), ElementsAre("1/1 nap 0+0"));
+  EXPECT_EQ(json["traceEvents"].back()["args"]["state"], "unfinished");
+}
+
+}  // namespace
+}  // namespace weir
