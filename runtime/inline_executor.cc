@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <thread>
@@ -7,11 +9,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "weir/runtime/executor.h"
 #include "weir/runtime/internal/timer_queue.h"
+#include "weir/stream/internal/parking.h"
+#include "weir/stream/internal/steady_time.h"
 
 namespace weir {
 inline namespace v0 {
@@ -30,9 +33,14 @@ struct InlineExecutor::Rep {
   void MoveDueTimers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   bool RunNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Wait(absl::Duration longest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Changed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   absl::Mutex mutex;
-  absl::CondVar changed;  // A job or an earlier timer was added, or a job ran.
+  // Counts what those in Wait() are to wake for: a job or an earlier timer was
+  // added, or a job ran. Relaxed: it is read and changed under the lock, and
+  // only slept on without.
+  std::atomic<uint32_t> changed{0};
+  [[no_unique_address]] internal::Parking parking;
   std::deque<Job> jobs ABSL_GUARDED_BY(mutex);
   internal::TimerHeap timers ABSL_GUARDED_BY(mutex);
   // The thread that is in a job: no other may run one.
@@ -45,7 +53,13 @@ void InlineExecutor::Rep::Push(Job job) {
   absl::MutexLock lock(&mutex);
   if (closed) return;
   jobs.push_back(std::move(job));
-  if (waiting > 0) changed.SignalAll();
+  Changed();
+}
+
+void InlineExecutor::Rep::Changed() {
+  if (waiting == 0) return;
+  changed.fetch_add(1, std::memory_order_relaxed);
+  parking.Wake(&changed, waiting);
 }
 
 void InlineExecutor::Rep::MoveDueTimers() {
@@ -73,7 +87,7 @@ bool InlineExecutor::Rep::RunNext() {
   job = nullptr;
   mutex.Lock();
   runner = outer;
-  if (waiting > 0) changed.SignalAll();
+  Changed();
   return true;
 }
 
@@ -83,7 +97,10 @@ void InlineExecutor::Rep::Wait(absl::Duration longest) {
     longest = std::min(longest, absl::Nanoseconds(timers.next_due() - now));
   }
   ++waiting;
-  changed.WaitWithTimeout(&mutex, longest);
+  const uint32_t seen = changed.load(std::memory_order_relaxed);
+  mutex.Unlock();
+  parking.Wait(changed, seen, internal::SteadyNow() + longest);
+  mutex.Lock();
   --waiting;
 }
 
@@ -104,7 +121,7 @@ Executor::TimerId InlineExecutor::PostAfter(absl::Duration delay, Job job) {
   const int64_t due = internal::DueAfter(internal::SteadyNanos(), delay);
   absl::MutexLock lock(&rep_->mutex);
   if (rep_->closed) return 0;
-  if (rep_->waiting > 0) rep_->changed.SignalAll();
+  rep_->Changed();
   return rep_->timers.Add(due, /*tie=*/0, std::move(job));
 }
 

@@ -21,6 +21,7 @@
 
 #include "weir/runtime/internal/embedding.h"
 #include "weir/runtime/internal/ref.h"
+#include "weir/stream/internal/steady_time.h"
 
 // An item is immutable: what is found under the lock is shared, and filtered,
 // scored and copied after it. So a batch runs in four parts: it embeds texts
@@ -424,7 +425,7 @@ void MemoryStore::Rep::Sweep(absl::Time now, size_t most, Items& ended) {
 MemoryStore::MemoryStore(MemoryStoreOptions options)
     : rep_(std::make_unique<Rep>()) {
   rep_->options = std::move(options);
-  if (!rep_->options.now) rep_->options.now = &absl::Now;
+  if (!rep_->options.now) rep_->options.now = &internal::SteadyNow;
 }
 
 MemoryStore::~MemoryStore() = default;

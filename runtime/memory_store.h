@@ -24,9 +24,9 @@ using EmbedFunction =
 
 // MemoryStoreOptions: every field has a default.
 struct MemoryStoreOptions {
-  // The time, for stamps and times to live; by default absl::Now(). Must be
-  // safe to call from several threads at once. The store's time does not go
-  // back when this does.
+  // The time, for stamps and times to live; by default the time of day when the
+  // process began, and steady from then on. Must be safe to call from several
+  // threads at once. The store's time does not go back when this does.
   std::function<absl::Time()> now{};
   // Null: queries are ignored.
   EmbedFunction embed{};

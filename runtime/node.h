@@ -123,7 +123,9 @@ class WEIR_EXPORT NodeContext {
 
   // Publishes a custom event at once. Never waits; but a coroutine may
   // `co_await` what it returns, and then waits for readers with
-  // JoinStreamOptions::backpressure, which does not count as the node's time.
+  // JoinStreamOptions::backpressure, and for a store that is megabytes behind
+  // with the events of a resumable run; which does not count as the node's
+  // time.
   EmitCall Emit(Value value) const;
   template <class T>
   requires(!std::is_same_v<std::decay_t<T>, Value>) EmitCall Emit(T&& value)

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -32,7 +33,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "oneapi/tbb/global_control.h"
 #include "oneapi/tbb/info.h"
@@ -43,6 +43,8 @@
 #include "weir/runtime/executor.h"
 #include "weir/runtime/internal/caller_executor.h"
 #include "weir/runtime/internal/timer_queue.h"
+#include "weir/stream/internal/parking.h"
+#include "weir/stream/internal/steady_time.h"
 
 namespace weir {
 inline namespace v0 {
@@ -193,7 +195,9 @@ class Crew {
 
   // A thread in Sleep(), on its stack.
   struct Sleeper {
-    absl::Notification woken;
+    // Set to 1 by Wake(), under the lock; relaxed, as it is only slept on
+    // without.
+    std::atomic<uint32_t> woken{0};
     Sleeper* next = nullptr;
   };
 
@@ -242,6 +246,7 @@ class Crew {
   int starters_ ABSL_GUARDED_BY(lock_) = 0;  // Threads that are to Start() one.
   Sleeper* sleepers_ ABSL_GUARDED_BY(lock_) = nullptr;
   bool closed_ ABSL_GUARDED_BY(lock_) = false;
+  [[no_unique_address]] Parking parking_;
 };
 
 class Crew::Frame {
@@ -427,9 +432,9 @@ bool Crew::Sleep(absl::Duration longest, bool (Crew::*awake)() const,
     sleeper.next = sleepers_;
     sleepers_ = &sleeper;
   }
-  sleeper.woken.WaitForNotificationWithTimeout(longest);
+  parking_.Wait(sleeper.woken, 0, internal::SteadyNow() + longest);
   QueueLockHolder lock(&lock_);
-  if (!sleeper.woken.HasBeenNotified()) {
+  if (sleeper.woken.load(std::memory_order_relaxed) == 0) {
     Sleeper** link = &sleepers_;
     while (*link != &sleeper) link = &(*link)->next;
     *link = sleeper.next;
@@ -441,7 +446,8 @@ void Crew::Wake() {
   while (sleepers_ != nullptr) {
     Sleeper* const sleeper = sleepers_;
     sleepers_ = sleeper->next;
-    sleeper->woken.Notify();
+    sleeper->woken.exchange(1, std::memory_order_relaxed);
+    parking_.Wake(&sleeper->woken, 1);
   }
 }
 

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "weir/stream/internal/log_reader.h"
 #include "weir/stream/internal/policy.h"
+#include "weir/stream/internal/steady_time.h"
 #include "weir/stream/options.h"
 #include "weir/stream/wait.h"
 
@@ -71,7 +71,7 @@ class Cursor {
   // As Next(), but returns none after `timeout`.
   Entry NextFor(absl::Duration timeout) {
     if (Entry entry = TryNext(); entry || ended()) return entry;
-    return NextBefore(absl::Now() + timeout);
+    return NextBefore(internal::SteadyNow() + timeout);
   }
 
   // True once one of the above came to the end.

@@ -25,6 +25,10 @@ for test in power_cut memory_fault removal; do
 done
 # The store against a model, opened anew among a million calls.
 run WEIR_ORACLE_CALLS=500000 "$tests/checkpoint/sqlite_checkpointer_oracle_test"
+# Tasks that end together, and readers that sleep.
+run WEIR_ROUNDS=10000 WEIR_EVENTS=1000000 "$tests/runtime/durable_stress_test"
+# Clocks that are set.
+run "$tests/runtime/clock_test"
 # Processes that are killed.
 run WEIR_KILLS=20000 "$tests/runtime/kill_test"
 # Graphs that are disturbed in each way.

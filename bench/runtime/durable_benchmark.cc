@@ -4,7 +4,9 @@
 // states as rows of a plain SQLite database that hold the whole list each, as
 // stores without pieces keep them. And many runs at once that each wait for the
 // disk at every superstep, whose checkpoints are to share its synchronisations:
-// compared with the same store told not to let them.
+// compared with the same store told not to let them. And what a new Runtime
+// takes to find the runs that another has left: compared with a look at their
+// rows.
 //
 // `state_x`: bytes of the file for each byte of the final list. `value_x`:
 // bytes that were put of the list alone for each. `syncs`: synchronisations of
@@ -15,6 +17,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,6 +28,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "bench/support/check.h"
 #include "bench/support/disk_file.h"
 #include "bench/support/stopwatch.h"
@@ -35,9 +39,14 @@
 #include "weir/channels/messages.h"
 #include "weir/checkpoint/checkpoint.h"
 #include "weir/checkpoint/checkpointer.h"
+#include "weir/checkpoint/run_store.h"
 #include "weir/checkpoint/sqlite_checkpointer.h"
 #include "weir/runtime/executor.h"
+#include "weir/runtime/node.h"
+#include "weir/runtime/run_info.h"
+#include "weir/runtime/runtime.h"
 #include "weir/runtime/state_graph.h"
+#include "weir/runtime/task.h"
 
 namespace weir {
 namespace {
@@ -339,6 +348,105 @@ BENCHMARK(BM_Sqlite_SyncRuns)
     ->Args({64, 256})
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime();
+
+// Threads with an unfinished run each: one that waits in its node, or one that
+// has not begun.
+class LeftRuns {
+ public:
+  LeftRuns(int threads, bool begun, bool resumable)
+      : threads_(threads), begun_(begun) {
+    builder_.AddNode("wait", [this](NodeContext& node) -> Task<NodeResult> {
+      waiting_->DecrementCount();
+      co_return co_await node.Sleep(absl::Hours(1));
+    });
+    builder_.AddEdge(kStart, "wait");
+    const Found first(*this);
+    absl::BlockingCounter left(threads);
+    for (int i = 0; i < threads; ++i) {
+      first.runtime->StartRun(
+          absl::StrCat("thread-", i), "job",
+          Update(job_, std::string(200, 'x')),
+          {.durability = Durability::kSync,
+           .resumable = resumable,
+           .if_not_exists = IfNotExists::kCreate,
+           .after = begun ? absl::ZeroDuration() : absl::Hours(1)},
+          [&left](const absl::StatusOr<RunInfo>&) { left.DecrementCount(); });
+    }
+    left.Wait();
+    if (begun) waiting_->Wait();
+  }
+
+  // A Runtime that finds them.
+  struct Found {
+    explicit Found(LeftRuns& of)
+        : store(*SqliteCheckpointer::Open(of.folder_.File("threads.db"))) {
+      of.waiting_.emplace(of.threads_);
+      runtime = std::make_unique<Runtime>(RuntimeOptions{
+          .checkpointer = store.get(),
+          .on_recover = [this](const RunInfo&, StartOptions&) { ++runs; }});
+      seconds = Seconds(
+          [&] { status = runtime->Register("job", *of.builder_.Compile()); });
+      if (runs > 0 && of.begun_) of.waiting_->Wait();
+    }
+
+    std::unique_ptr<SqliteCheckpointer> store;
+    std::unique_ptr<Runtime> runtime;
+    absl::Status status;
+    int64_t runs = 0;
+    double seconds = 0;
+  };
+
+ private:
+  const DiskFolder folder_;
+  const int threads_;
+  const bool begun_;
+  StateGraph builder_;
+  const Channel<std::string> job_ =
+      builder_.AddChannel("job", LastValue<std::string>());
+  std::optional<absl::BlockingCounter> waiting_;
+};
+
+void BM_Sqlite_Recover(benchmark::State& state) {
+  const auto threads = static_cast<int>(state.range(0));
+  LeftRuns left(threads, state.range(1) != 0, state.range(2) != 0);
+  for (auto _ : state) {
+    const LeftRuns::Found found(left);
+    state.SetIterationTime(found.seconds);
+    if (!found.status.ok()) {
+      state.SkipWithError(found.status.ToString().c_str());
+    }
+    if (!Equal(state, found.runs, threads)) return;
+  }
+  state.counters["per_run"] = TimePer(threads);
+}
+BENCHMARK(BM_Sqlite_Recover)
+    ->ArgNames({"threads", "begun", "resumable"})
+    ->ArgsProduct({{10'000}, {0, 1}, {0, 1}})
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(5)
+    ->UseManualTime();
+
+void BM_Sqlite_ListUnfinished(benchmark::State& state) {
+  const auto threads = static_cast<int>(state.range(0));
+  LeftRuns left(threads, /*begun=*/false, /*resumable=*/false);
+  const LeftRuns::Found found(left);
+  for (auto _ : state) {
+    absl::Notification done;
+    int64_t runs = 0;
+    found.store->runs()->ListUnfinished([&](const auto& rows) {
+      if (rows.ok()) runs = static_cast<int64_t>(rows->size());
+      done.Notify();
+    });
+    done.WaitForNotification();
+    if (!Equal(state, runs, threads)) return;
+  }
+  state.counters["per_run"] = TimePer(threads);
+}
+BENCHMARK(BM_Sqlite_ListUnfinished)
+    ->ArgName("threads")
+    ->Arg(10'000)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace weir

@@ -1,11 +1,12 @@
 #include "weir/checkpoint/internal/commit_queue.h"
 
 #include <algorithm>
+#include <chrono>
+#include <span>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/time.h"
 
 #include "weir/checkpoint/internal/crash_point.h"
 
@@ -16,7 +17,15 @@ namespace {
 
 // What a task has done is most often followed by the checkpoint that ends its
 // superstep, which can share its synchronisation; this is less than one takes.
-constexpr absl::Duration kLinger = absl::Microseconds(100);
+constexpr auto kLinger = std::chrono::microseconds(100);
+
+// For the standard library, whose timeouts are of the steady clock; those of
+// Abseil are of the wall clock, and last as much longer as that is set back.
+struct StdMutex {
+  absl::Mutex& mutex;
+  void lock() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex.Lock(); }
+  void unlock() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex.Unlock(); }
+};
 
 }  // namespace
 
@@ -28,6 +37,7 @@ CommitQueue::~CommitQueue() {
   {
     absl::MutexLock lock(&mutex_);
     closing_ = true;
+    if (lingering_) ready_.notify_one();
   }
   worker_.join();
 }
@@ -44,6 +54,7 @@ void CommitQueue::Add(Call call) {
   absl::MutexLock lock(&mutex_);
   if (call.precedes) ++preceding_;
   calls_.push_back(std::move(call));
+  if (lingering_ && Ready()) ready_.notify_one();
 }
 
 void CommitQueue::Work() {
@@ -62,6 +73,13 @@ bool CommitQueue::Ready() const {
   return closing_ || calls_.size() > preceding_;
 }
 
+void CommitQueue::Linger() {
+  StdMutex mutex{mutex_};
+  lingering_ = true;
+  ready_.wait_for(mutex, kLinger);  // Sooner for no reason does no harm.
+  lingering_ = false;
+}
+
 // Waits for calls, unless there is something else to do; none if there will be
 // no more.
 CommitQueue::Batch CommitQueue::Take() {
@@ -69,8 +87,7 @@ CommitQueue::Batch CommitQueue::Take() {
   absl::MutexLock lock(&mutex_);
   if (!shrinking_) {
     mutex_.Await(absl::Condition(this, &CommitQueue::Pending));
-    mutex_.AwaitWithTimeout(absl::Condition(this, &CommitQueue::Ready),
-                            kLinger);
+    if (!Ready()) Linger();
   }
   if (closing_) shrinking_ = false;
   size_t bytes = 0;
@@ -86,18 +103,33 @@ CommitQueue::Batch CommitQueue::Take() {
 
 void CommitQueue::MakeAll(Batch batch) {
   Batch made;
-  for (Call& call : batch) {
-    if (call.changes) {
-      MakeChange(call);
-      made.push_back(std::move(call));
+  for (auto call = batch.begin(); call != batch.end(); ++call) {
+    if (call->changes) {
+      MakeChange(*call);
+      made.push_back(std::move(*call));
       continue;
     }
     Commit(made);
-    call.status = failed_.ok() ? call.make(threads_) : failed_;
-    Answer(call, absl::OkStatus());
+    const auto end = std::find_if(call, batch.end(),
+                                  [](const Call& c) { return c.changes; });
+    MakeReads({&*call, static_cast<size_t>(end - call)});
+    call = end - 1;
   }
   Commit(made);
   KeepLogShort();
+}
+
+// In one transaction, as each takes and gives back the locks of the file.
+void CommitQueue::MakeReads(std::span<Call> calls) {
+  // Else each has its own, and tells what is wrong.
+  const bool together =
+      calls.size() > 1 && failed_.ok() && db_->Run("BEGIN").ok();
+  for (Call& call : calls) {
+    call.status = failed_.ok() ? call.make(threads_) : failed_;
+    Answer(call, absl::OkStatus());
+  }
+  if (!together || !db_->in_transaction()) return;
+  if (const absl::Status s = db_->Run("END"); !s.ok()) Fail(s);
 }
 
 void CommitQueue::MakeChange(Call& call) {

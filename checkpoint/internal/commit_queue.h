@@ -1,10 +1,12 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_COMMIT_QUEUE_H_
 #define WEIR_CHECKPOINT_INTERNAL_COMMIT_QUEUE_H_
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -69,8 +71,10 @@ class CommitQueue {
   void Work();
   bool Pending() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Ready() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Linger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Batch Take();
   void MakeAll(Batch batch);
+  void MakeReads(std::span<Call> calls);
   void MakeChange(Call& call);
   void Commit(Batch& made);
   absl::Status End();
@@ -93,6 +97,9 @@ class CommitQueue {
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
   size_t preceding_ ABSL_GUARDED_BY(mutex_) = 0;  // Of these; see Call.
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool lingering_ ABSL_GUARDED_BY(mutex_) =
+      false;                           // Until Ready(), or a while.
+  std::condition_variable_any ready_;  // Of who lingers.
 
   std::thread worker_;
 };

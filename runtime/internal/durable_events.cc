@@ -1,6 +1,7 @@
 #include "weir/runtime/internal/durable_events.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 
@@ -83,15 +84,42 @@ absl::Status DurableEvents::Publish(uint32_t mode, Event event) {
     ++next_id_;
     pending_.emplace_back(mode, std::move(event));
     pending_size_ += bytes.size();
+    unstored_ += bytes.size();
     pending_bytes_.push_back(std::move(bytes));
     const bool alone = by_itself_ && fence_.epoch != 0;
     full = alone && pending_size_ >= kMostBytes;
     first = alone && !full && !timed_;
     timed_ |= first;
+    // Relaxed: see behind_.
+    if (alone && unstored_ > kMostUnstored) {
+      behind_.store(true, std::memory_order_relaxed);
+    }
   }
   if (full) Flush();
   if (first) FlushLater();
   return absl::OkStatus();
+}
+
+void DurableEvents::AwaitStored(Executor::Job job) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (behind()) {
+      waiting_.push_back(std::move(job));
+      return;
+    }
+  }
+  job();
+}
+
+// So many bytes less are not stored.
+void DurableEvents::CatchUp(size_t bytes) {
+  unstored_ -= std::min(unstored_, bytes);
+  if (unstored_ > kMostUnstored / 2) return;
+  // Relaxed: see behind_.
+  behind_.store(false, std::memory_order_relaxed);
+  for (Executor::Job& job : std::exchange(waiting_, {})) {
+    executor_->Post(std::move(job));
+  }
 }
 
 void DurableEvents::FlushLater() {
@@ -145,6 +173,7 @@ DurableEvents::BatchPtr DurableEvents::Take(RunCommit& commit) {
   if (pending_.empty()) return nullptr;
   auto batch = std::make_shared<Batch>();
   batch->events.swap(pending_);
+  batch->bytes = pending_size_;
   const uint64_t count = batch->events.size();
   commit.events.push_back(
       {run_, next_id_ - count, count, EncodeBatch(pending_bytes_)});
@@ -175,6 +204,7 @@ void DurableEvents::Release() {
       log_->Deliver(mode, std::move(event));
     }
     mutex_.Lock();
+    CatchUp(batch->bytes);
     if (log_->limited()) oldest_ = log_->oldest_id();
   }
   releasing_ = false;
@@ -186,6 +216,7 @@ void DurableEvents::Drop() {
   dropped_ = true;
   pending_.clear();
   pending_bytes_.clear();
+  CatchUp(unstored_);
 }
 
 void DurableEvents::Fail(const absl::Status& why) {
@@ -195,6 +226,7 @@ void DurableEvents::Fail(const absl::Status& why) {
   under_way_.clear();
   pending_.clear();
   pending_bytes_.clear();
+  CatchUp(unstored_);
 }
 
 void DurableEvents::Note(const absl::Status& status) {

@@ -68,6 +68,9 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   // stored, nor for more than so many bytes.
   static constexpr absl::Duration kLongestWait = absl::Milliseconds(20);
   static constexpr size_t kMostBytes = size_t{64} << 10;
+  // Who is to wait does so while more than this is not stored, until it is
+  // half.
+  static constexpr size_t kMostUnstored = size_t{4} << 20;
 
   // `first_id` is that of the next event. Without `by_itself`, events wait for
   // the end of the run.
@@ -90,6 +93,11 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   // What is not stored never will be.
   void Drop();
 
+  // Whether the store is far behind what is published.
+  bool behind() const { return behind_.load(std::memory_order_relaxed); }
+  // Calls `job` when it is not: here, or on the executor.
+  void AwaitStored(Executor::Job job);
+
   // The first failure: from then on nothing goes to the log.
   absl::Status error() const;
   void Note(const absl::Status& status);
@@ -101,6 +109,7 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   // Events of one commit.
   struct Batch {
     std::vector<std::pair<uint32_t, Event>> events;
+    size_t bytes = 0;
     bool stored = false;
   };
   using BatchPtr = std::shared_ptr<Batch>;
@@ -115,6 +124,7 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   void Fail(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Flush() ABSL_LOCKS_EXCLUDED(mutex_);
   void FlushLater() ABSL_LOCKS_EXCLUDED(mutex_);
+  void CatchUp(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string run_;
   const std::shared_ptr<const CompiledGraph> graph_;
@@ -127,6 +137,8 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   // Whether there is something to look for in error_. Relaxed: error_ has a
   // lock, and a failure that is seen a superstep later is soon enough.
   std::atomic<bool> failed_{false};
+  // Written under mutex_. Relaxed: who waits looks again there.
+  std::atomic<bool> behind_{false};
   mutable absl::Mutex mutex_;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   Fence fence_ ABSL_GUARDED_BY(mutex_);
@@ -135,6 +147,8 @@ class DurableEvents : public std::enable_shared_from_this<DurableEvents> {
   std::vector<std::pair<uint32_t, Event>> pending_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> pending_bytes_ ABSL_GUARDED_BY(mutex_);
   size_t pending_size_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unstored_ ABSL_GUARDED_BY(mutex_) = 0;  // Bytes not in the log yet.
+  std::vector<Executor::Job> waiting_ ABSL_GUARDED_BY(mutex_);
   bool timed_ ABSL_GUARDED_BY(mutex_) = false;  // A flush will come.
   bool dropped_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<BatchPtr> under_way_ ABSL_GUARDED_BY(mutex_);

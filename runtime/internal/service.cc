@@ -1012,10 +1012,12 @@ void Service::Retain(const RunPtr& run) {
   if (run->retention == absl::InfiniteDuration() || run->deleted || closed_) {
     return;
   }
+  // No longer than that, if the clock has been set back since its end.
   const absl::Duration left =
       *run->info.ended_at + run->retention - executor->Now();
   run->retention_timer = executor->PostAfter(
-      std::max(left, absl::ZeroDuration()), [self = shared_from_this(), run] {
+      std::clamp(left, absl::ZeroDuration(), run->retention),
+      [self = shared_from_this(), run] {
         std::unique_ptr<EventLog<Event>> dropped;
         Later later;
         absl::MutexLock lock(&self->mutex);

@@ -368,6 +368,17 @@ class Service final : public std::enable_shared_from_this<Service> {
   template <class T>
   absl::StatusOr<T> AwaitRows(absl::FunctionRef<void(RunStore::Done<T>)> start)
       const ABSL_LOCKS_EXCLUDED(mutex);
+  // Calls that are given to the store at once.
+  template <class T>
+  std::vector<absl::StatusOr<T>> AwaitEach(
+      size_t count,
+      absl::FunctionRef<void(size_t, RunStore::Done<T>)> start) const
+      ABSL_LOCKS_EXCLUDED(mutex);
+  // What many calls of Load() and ReadEvents() would bring, sooner. What fails
+  // is left to those, who tell.
+  void LoadAhead(std::vector<ThreadId> all) ABSL_LOCKS_EXCLUDED(mutex);
+  void ReadEventsAhead(const std::vector<RunPtr>& all)
+      ABSL_LOCKS_EXCLUDED(mutex);
   // Has the thread here if it is stored, and its state if its graph is known.
   absl::Status Load(const ThreadId& id, bool with_state = true)
       ABSL_LOCKS_EXCLUDED(mutex);
@@ -384,6 +395,9 @@ class Service final : public std::enable_shared_from_this<Service> {
   void ReadState(const ThreadPtr& thread) ABSL_LOCKS_EXCLUDED(mutex);
   absl::Status ReadOutcome(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
   absl::Status ReadEvents(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::Status TakeEvents(const RunPtr& run,
+                          const absl::StatusOr<std::vector<EventRow>>& stored)
+      ABSL_LOCKS_EXCLUDED(mutex);
   // Lets the unfinished runs of a graph go on that the store has.
   absl::Status Recover(const std::string& graph) ABSL_LOCKS_EXCLUDED(mutex);
   absl::Status LoadMortal() ABSL_LOCKS_EXCLUDED(mutex);

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/blocking_counter.h"
 
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/service.h"
@@ -32,6 +33,9 @@ Values OutputOf(const CompiledGraph& graph, const Values& all) {
   }
   return output;
 }
+
+// How many answers are waited for at once: many, and not all that a store has.
+constexpr size_t kCallsAtOnce = 1'000;
 
 absl::Status GraphMissing(const ServedRun& run) {
   return absl::FailedPreconditionError(absl::StrFormat(
@@ -150,6 +154,52 @@ absl::StatusOr<T> Service::AwaitRows(
   return result;
 }
 
+template <class T>
+std::vector<absl::StatusOr<T>> Service::AwaitEach(
+    size_t count,
+    absl::FunctionRef<void(size_t, RunStore::Done<T>)> start) const {
+  std::vector<absl::StatusOr<T>> results(count);
+  absl::BlockingCounter left(static_cast<int>(count));
+  for (size_t i = 0; i < count; ++i) {
+    start(i, [&results, &left, i](absl::StatusOr<T> given) {
+      results[i] = std::move(given);
+      left.DecrementCount();
+    });
+  }
+  left.Wait();
+  return results;
+}
+
+void Service::LoadAhead(std::vector<ThreadId> all) {
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  for (size_t at = 0; at < all.size(); at += kCallsAtOnce) {
+    std::vector<ThreadId> ids;
+    uint64_t forgotten = 0;
+    {
+      absl::MutexLock lock(&mutex);
+      const size_t end = std::min(all.size(), at + kCallsAtOnce);
+      for (size_t i = at; i < end; ++i) {
+        if (!threads_.contains(all[i])) ids.push_back(all[i]);
+      }
+      forgotten = forgotten_;
+    }
+    using Found = std::optional<ThreadRows>;
+    const auto stored =
+        AwaitEach<Found>(ids.size(), [this, &ids](size_t i, auto done) {
+          rows->GetThread(ids[i], std::move(done));
+        });
+    absl::MutexLock lock(&mutex);
+    for (const absl::StatusOr<Found>& found : stored) {
+      if (forgotten != forgotten_) break;
+      if (!found.ok() || !found->has_value()) continue;
+      const ThreadRows& thread = **found;
+      if (threads_.contains(thread.thread.thread)) continue;
+      AddLoaded(thread).IgnoreError();  // Load() will tell.
+    }
+  }
+}
+
 absl::Status Service::Load(const ThreadId& id, bool with_state) {
   if (rows == nullptr || id.empty()) return absl::OkStatus();
   while (true) {
@@ -214,7 +264,8 @@ absl::Status Service::AddLoaded(const ThreadRows& stored) {
   }
   threads_.emplace(thread->info.id, thread);
   Touch(*thread);
-  thread->info.updated_at = saved.updated_at;
+  // By a clock that has been set back since, it is not of the future.
+  thread->info.updated_at = std::min(saved.updated_at, executor->Now());
   WatchTtl(thread);
   return absl::OkStatus();
 }
@@ -225,8 +276,14 @@ absl::Status Service::AddLoadedRun(const ThreadPtr& thread, const RunRow& row) {
   RunInfo info = std::move(saved.info);
   info.id = row.run;
   if (row.unfinished) {
-    // Whatever it has come to, it comes to again.
-    if (info.status == RunStatus::kRunning) ++info.attempt;
+    // Whatever it has come to, it comes to again. It waits no longer than it
+    // was to at first, by a clock that may have been set back since.
+    absl::Duration after = info.start_after - info.created_at;
+    if (info.status == RunStatus::kRunning) {
+      ++info.attempt;
+      after = absl::ZeroDuration();
+    }
+    info.start_after = std::min(info.start_after, executor->Now() + after);
     info.status = RunStatus::kPending;
   }
   StartOptions options;
@@ -361,6 +418,17 @@ absl::Status Service::ReadOutcome(const RunPtr& run) {
 }
 
 absl::Status Service::ReadEvents(const RunPtr& run) {
+  {
+    absl::MutexLock lock(&mutex);
+    if (!run->events_due || run->expired) return absl::OkStatus();
+  }
+  return TakeEvents(run, AwaitRows<std::vector<EventRow>>([&](auto done) {
+                      rows->ListEvents(run->id(), 0, std::move(done));
+                    }));
+}
+
+absl::Status Service::TakeEvents(
+    const RunPtr& run, const absl::StatusOr<std::vector<EventRow>>& stored) {
   std::optional<Graph> graph;
   {
     absl::MutexLock lock(&mutex);
@@ -368,9 +436,6 @@ absl::Status Service::ReadEvents(const RunPtr& run) {
     if (!run->graph.has_value()) return GraphMissing(*run);
     graph = run->graph;
   }
-  using Found = std::vector<EventRow>;
-  const absl::StatusOr<Found> stored = AwaitRows<Found>(
-      [&](auto done) { rows->ListEvents(run->id(), 0, std::move(done)); });
   if (!stored.ok()) return stored.status();
   std::vector<Event> events;
   uint64_t next = stored->empty() ? run->end_event : stored->front().first;
@@ -401,6 +466,25 @@ absl::Status Service::ReadEvents(const RunPtr& run) {
   }
   if (run->announced) run->log.Close(run->closed_with, std::nullopt);
   return absl::OkStatus();
+}
+
+// What fails here does so again for the run alone.
+void Service::ReadEventsAhead(const std::vector<RunPtr>& all) {
+  std::vector<RunPtr> runs;
+  for (const RunPtr& run : all) {
+    if (run->resumable) runs.push_back(run);
+  }
+  for (size_t at = 0; at < runs.size(); at += kCallsAtOnce) {
+    const size_t count = std::min(kCallsAtOnce, runs.size() - at);
+    using Found = std::vector<EventRow>;
+    const auto stored =
+        AwaitEach<Found>(count, [this, &runs, at](size_t i, auto done) {
+          rows->ListEvents(runs[at + i]->id(), 0, std::move(done));
+        });
+    for (size_t i = 0; i < count; ++i) {
+      TakeEvents(runs[at + i], stored[i]).IgnoreError();
+    }
+  }
 }
 
 absl::StatusOr<bool> Service::HasOwnCheckpoint(const ServedRun& run) {
@@ -460,12 +544,15 @@ absl::Status Service::LoadMortal() {
           [this](auto done) { rows->ListThreads(std::move(done)); });
   if (!all.ok()) return all.status();
   absl::Status first;
+  std::vector<ThreadId> mortal;
   for (const ThreadRow& row : *all) {
     SavedThreadInfo saved;
-    absl::Status s = DecodeThreadInfo(row.record, &saved);
-    if (s.ok() && !saved.ttl.has_value()) continue;
-    if (s.ok()) s = Load(row.thread, /*with_state=*/false);
-    first.Update(s);
+    first.Update(DecodeThreadInfo(row.record, &saved));
+    if (saved.ttl.has_value()) mortal.push_back(row.thread);
+  }
+  LoadAhead(mortal);
+  for (const ThreadId& thread : mortal) {
+    first.Update(Load(thread, /*with_state=*/false));
   }
   return first;
 }
@@ -477,24 +564,37 @@ absl::Status Service::Recover(const std::string& graph) {
           [this](auto done) { rows->ListUnfinished(std::move(done)); });
   if (!unfinished.ok()) return unfinished.status();
   absl::Status first = LoadMortal();
+  std::vector<const RunRow*> of_graph;
+  std::vector<ThreadId> threads;
   for (const RunRow& row : *unfinished) {
     SavedRunInfo saved;
     absl::Status s = DecodeRunInfo(row.record, &saved);
-    if (s.ok() && saved.info.graph != graph) continue;
-    if (s.ok()) s = Load(row.thread, /*with_state=*/false);
-    RunPtr run;
+    first.Update(s);
+    if (!s.ok() || saved.info.graph != graph) continue;
+    of_graph.push_back(&row);
+    threads.push_back(row.thread);
+  }
+  LoadAhead(std::move(threads));
+  std::vector<RunPtr> found;
+  for (const RunRow* const row : of_graph) {
+    first.Update(Load(row->thread, /*with_state=*/false));
+    absl::MutexLock lock(&mutex);
+    const auto it = runs_.find(row->run);
+    if (it == runs_.end() || !it->second->held_back ||
+        it->second->begins.empty()) {
+      continue;
+    }
+    it->second->graph = graphs_.at(graph);
+    found.push_back(it->second);
+  }
+  // None goes on before all are here, or the store would have more to do.
+  ReadEventsAhead(found);
+  for (const RunPtr& run : found) {
     {
       absl::MutexLock lock(&mutex);
-      const auto it = runs_.find(row.run);
-      if (it != runs_.end() && it->second->held_back &&
-          !it->second->begins.empty()) {
-        run = it->second;
-        run->graph = graphs_.at(graph);
-      }
+      if (run->deleted || !run->unfinished()) continue;
     }
-    if (s.ok() && run != nullptr) s = MakeReady(run);
-    // The others go on.
-    first.Update(s);
+    first.Update(MakeReady(run));  // The others go on.
   }
   return first;
 }

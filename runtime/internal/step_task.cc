@@ -1175,19 +1175,26 @@ void StepTask::Emit(Value value) {
 
 bool StepTask::HasRoom() const {
   const RunLog* const log = run->env().log;
-  return log == nullptr || !log->congested();
+  if (log == nullptr) return true;
+  const DurableEvents* const durable = log->durable();
+  return !log->congested() && (durable == nullptr || !durable->behind());
 }
 
 void StepTask::AwaitRoom(std::coroutine_handle<> body) {
   RunLog& log = *run->env().log;
   if (clock_ != nullptr) clock_->BeginWait(run->executor().Now());
-  RoomWait::Begin(run->executor(), log.Open(), log.patience(), stop_token(),
-                  [this, body] {
-                    if (clock_ != nullptr) {
-                      clock_->EndWait(run->executor().Now());
-                    }
-                    body.resume();
-                  });
+  auto await_readers = [this, body, &log] {
+    RoomWait::Begin(run->executor(), log.Open(), log.patience(), stop_token(),
+                    [this, body] {
+                      if (clock_ != nullptr) {
+                        clock_->EndWait(run->executor().Now());
+                      }
+                      body.resume();
+                    });
+  };
+  DurableEvents* const durable = log.durable();
+  if (durable == nullptr) return await_readers();
+  durable->AwaitStored(std::move(await_readers));
 }
 
 void StepTask::EmitMessage(std::string id, Value piece,

@@ -1,7 +1,6 @@
 #include "weir/runtime/internal/timer_queue.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -9,7 +8,6 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "weir/runtime/executor.h"
@@ -17,13 +15,6 @@
 namespace weir {
 inline namespace v0 {
 namespace internal {
-namespace {
-
-// Due times are of the steady clock, but absl::CondVar sleeps by the wall
-// clock: this bounds how late a step of that one makes a timer.
-constexpr absl::Duration kLongestSleep = absl::Seconds(10);
-
-}  // namespace
 
 TimerHeap::TimerId TimerHeap::Add(int64_t due, uint32_t tie, Job job,
                                   bool mark) {
@@ -106,18 +97,6 @@ void TimerHeap::MoveDown(size_t position, const Item& item) {
   Place(position, item);
 }
 
-int64_t SteadyNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-absl::Time SteadyNow() {
-  static const absl::Time start =
-      absl::Now() - absl::Nanoseconds(SteadyNanos());
-  return start + absl::Nanoseconds(SteadyNanos());
-}
-
 int64_t DueAfter(int64_t now, absl::Duration delay) {
   int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay));
   if (nanos >= kNever - now) return kNever;
@@ -136,9 +115,14 @@ TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job,
   if (!thread_.joinable()) {
     thread_ = std::jthread([this] { Serve(); });
   } else if (first) {
-    changed_.Signal();
+    Changed();
   }
   return id;
+}
+
+void TimerQueue::Changed() {
+  changed_.fetch_add(1, std::memory_order_relaxed);
+  parking_.Wake(&changed_, 1);
 }
 
 bool TimerQueue::Cancel(TimerId id) {
@@ -154,7 +138,7 @@ void TimerQueue::Stop() {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;
     thread = std::move(thread_);
-    changed_.Signal();
+    Changed();
   }
   if (thread.joinable()) thread.join();
   TimerHeap dropped;
@@ -166,15 +150,18 @@ void TimerQueue::Serve() {
   std::vector<std::pair<Job, bool>> due;  // And whether it runs here.
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
-    if (timers_.empty()) {
-      changed_.Wait(&mutex_);
-      continue;
-    }
     const int64_t now = SteadyNanos();
-    if (timers_.next_due() > now) {
-      changed_.WaitWithTimeout(
-          &mutex_,
-          std::min(absl::Nanoseconds(timers_.next_due() - now), kLongestSleep));
+    if (timers_.empty() || timers_.next_due() > now) {
+      // Not by absl::CondVar, whose timeouts are of the wall clock: one that is
+      // set back would make timers late.
+      absl::Time until = absl::InfiniteFuture();
+      if (!timers_.empty()) {
+        until = SteadyNow() + absl::Nanoseconds(timers_.next_due() - now);
+      }
+      const uint32_t seen = changed_.load(std::memory_order_relaxed);
+      mutex_.Unlock();
+      parking_.Wait(changed_, seen, until);
+      mutex_.Lock();
       continue;
     }
     while (!timers_.empty() && timers_.next_due() <= now) {

@@ -1,6 +1,7 @@
 #ifndef WEIR_RUNTIME_INTERNAL_TIMER_QUEUE_H_
 #define WEIR_RUNTIME_INTERNAL_TIMER_QUEUE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -13,6 +14,8 @@
 #include "absl/time/time.h"
 
 #include "weir/runtime/executor.h"
+#include "weir/stream/internal/parking.h"
+#include "weir/stream/internal/steady_time.h"
 
 namespace weir {
 inline namespace v0 {
@@ -71,13 +74,6 @@ class TimerHeap {
   uint32_t added_ = 0;
 };
 
-// The steady clock, in nanoseconds.
-int64_t SteadyNanos();
-
-// The time of day when the process first asked, and what the steady clock has
-// counted since: it never goes back, and no step of the clock moves it.
-absl::Time SteadyNow();
-
 // Due when there are no nanoseconds left to count.
 inline constexpr int64_t kNever = INT64_MAX;
 
@@ -111,11 +107,15 @@ class TimerQueue {
 
  private:
   void Serve();
+  void Changed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::AnyInvocable<void(Job)> hand_over_;  // Called by the timer thread only.
 
   absl::Mutex mutex_;
-  absl::CondVar changed_;  // An earlier first timer, or stopped_.
+  // Counts what the thread is to wake for: an earlier first timer, or stopped_.
+  // Relaxed: it is read and changed under the lock, and only slept on without.
+  std::atomic<uint32_t> changed_{0};
+  [[no_unique_address]] Parking parking_;
   TimerHeap timers_ ABSL_GUARDED_BY(mutex_);
   std::jthread thread_ ABSL_GUARDED_BY(mutex_);  // Not before the first timer.
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

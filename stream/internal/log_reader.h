@@ -22,6 +22,7 @@
 #include "weir/stream/internal/policy.h"
 #include "weir/stream/internal/pressure.h"
 #include "weir/stream/internal/segment.h"
+#include "weir/stream/internal/steady_time.h"
 #include "weir/stream/options.h"
 #include "weir/stream/wait.h"
 
@@ -276,7 +277,7 @@ bool LogReader<E, Policy>::Wait(absl::Time deadline) {
   core_->sleepers().fetch_add(1, std::memory_order_relaxed);
   bool ready = SlotReady();
   while (!ready &&
-         (deadline == absl::InfiniteFuture() || absl::Now() < deadline)) {
+         (deadline == absl::InfiniteFuture() || SteadyNow() < deadline)) {
     Policy::At(Race::kSleeping);
     const uint32_t state = at_->Flag(kSleepers);
     if (!IsReady(state)) core_->parking().Wait(at_->state, state, deadline);

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "absl/time/clock.h"
+#include "weir/stream/internal/steady_time.h"
 
 namespace weir {
 inline namespace v0 {
@@ -26,8 +26,9 @@ void FutexParking::Wait(const std::atomic<uint32_t>& word, uint32_t expected,
   timespec left;
   const timespec* timeout = nullptr;
   if (deadline != absl::InfiniteFuture()) {
-    const absl::Duration until = deadline - absl::Now();
+    const absl::Duration until = deadline - SteadyNow();
     if (until <= absl::ZeroDuration()) return;
+    // The kernel counts it by the steady clock.
     left = absl::ToTimespec(std::min(until, absl::Hours(24)));
     timeout = &left;
   }
@@ -52,7 +53,8 @@ void TableParking::Wait(const std::atomic<uint32_t>& word, uint32_t expected,
   if (word.load(std::memory_order_acquire) != expected) return;
   Sleeper self{.word = &word, .next = bucket.first, .woken = {}};
   bucket.first = &self;
-  while (self.asleep && !self.woken.WaitWithDeadline(&bucket.mutex, deadline)) {
+  while (self.asleep && SteadyNow() < deadline) {
+    self.woken.WaitWithTimeout(&bucket.mutex, deadline - SteadyNow());
   }
   Remove(bucket, self);
 }

@@ -19,7 +19,7 @@ namespace internal {
 // Two ways for workers to sleep on a 32-bit word, of one shape:
 //
 //   void Wait(word, expected, deadline): sleeps while the word is `expected`,
-//     until a Wake(), or the deadline, or for no reason.
+//     until a Wake(), or the deadline by SteadyNow(), or for no reason.
 //   void Wake(&word, most): wakes up to `most` that sleep there. The word's
 //     memory may be gone.
 //

@@ -222,6 +222,22 @@ TEST_F(SqliteReadOnlyTest, ASecondProcessIsRefusedUntilTheFirstIsGone) {
   EXPECT_NE(Opened(path_), nullptr);
 }
 
+TEST_F(SqliteReadOnlyTest, AFileIsTakenOverAsSoonAsItsOwnerIsDead) {
+  absl::Duration fastest = absl::InfiniteDuration();
+  for (int i = 0; i < 3; ++i) {
+    ChildProcess owner([this](const ChildProcess::Teller& teller) {
+      return HoldOpen(teller, path_);
+    });
+    ASSERT_EQ(owner.NextLine(), "open");
+    owner.Signal(SIGKILL);
+    const absl::Time killed = absl::Now();
+    owner.Join();
+    ASSERT_NE(Opened(path_), nullptr);
+    fastest = std::min(fastest, absl::Now() - killed);
+  }
+  EXPECT_LT(fastest, absl::Seconds(1));
+}
+
 // The locks that processes have on a file.
 std::string LocksOn(const std::string& path) {
   struct stat found {};

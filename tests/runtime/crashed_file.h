@@ -71,6 +71,7 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
   void Kill(int signal = SIGKILL) const {
     if (pid_ > 0) kill(pid_, signal);
   }

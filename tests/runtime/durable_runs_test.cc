@@ -212,6 +212,46 @@ TEST_F(DurableRunsTest, ThreadsAndRunsAreThereInTheNextRuntime) {
   EXPECT_THAT(Runs(thread), SizeIs(2));
 }
 
+TEST_F(DurableRunsTest, WhatWaitsIsNotHeldUpByAClockThatIsSetBack) {
+  RunFor(absl::Hours(1));
+  const ThreadId thread = runtime_->CreateThread();
+  const RunInfo begun = Start(thread, "wait");
+  const RunInfo next = Start(thread, "nothing");
+  const RunInfo later =
+      Start(runtime_->CreateThread(), "nothing", {.after = absl::Minutes(5)});
+  const ThreadId mortal =
+      runtime_->CreateThread({.ttl = absl::Minutes(10)})->id;
+  const RunInfo kept =
+      Start(runtime_->CreateThread(), "nothing",
+            {.resumable = true, .retention = absl::Minutes(10)});
+  Outcome(kept);
+  RunAll();
+  ASSERT_EQ(StatusOf(begun), "running");
+  runtime_ = nullptr;
+  sim_.emplace(1);  // Where it was, an hour ago.
+  Reopen();
+  const RunInfo newest = Start(thread, "more");
+  RunAll();
+  gate_.Open();
+  RunAll();
+  EXPECT_EQ(NotesOn(thread),
+            "a wait, b wait, a nothing, b nothing, a more, b more");
+  EXPECT_EQ(StatusOf(newest), "success");
+  EXPECT_EQ(StatusOf(later), "pending");
+  RunFor(absl::Minutes(6));
+  EXPECT_EQ(StatusOf(later), "success");
+  EXPECT_TRUE(runtime_->GetThread(mortal).ok());
+  EXPECT_TRUE(
+      runtime_->JoinStream(kept.thread_id, kept.id, {.last_event_id = -1})
+          .ok());
+  RunFor(absl::Minutes(11));
+  EXPECT_EQ(StatusOf(mortal), "gone");
+  EXPECT_THAT(
+      runtime_->JoinStream(kept.thread_id, kept.id, {.last_event_id = -1})
+          .status(),
+      Refused(absl::StatusCode::kOutOfRange, {kept.id}));
+}
+
 TEST_F(DurableRunsTest, FailuresAndQuestionsAreThereInTheNextRuntime) {
   const ThreadId failed = runtime_->CreateThread();
   const RunInfo fails = Start(failed, "fail");

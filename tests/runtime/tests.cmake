@@ -21,3 +21,16 @@ foreach(test kill_test crash_points_whitebox_test drain_test)
     add_dependencies(runtime_${test} weir_crash_child weir_drain_child)
   endif()
 endforeach()
+
+# Clocks that are set. A sanitizer's own library must be the first that is loaded.
+find_file(WEIR_FAKETIME_LIBRARY libfaketimeMT.so.1
+  PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib /usr/local/lib PATH_SUFFIXES faketime NO_DEFAULT_PATH)
+if(TARGET runtime_clock_test)
+  set(faketime)
+  if(WEIR_FAKETIME_LIBRARY AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    set(faketime ${WEIR_FAKETIME_LIBRARY})
+  endif()
+  target_compile_definitions(runtime_clock_test PRIVATE
+    WEIR_CRASH_CHILD="$<TARGET_FILE:weir_crash_child>" WEIR_FAKETIME="${faketime}")
+  add_dependencies(runtime_clock_test weir_crash_child)
+endif()
