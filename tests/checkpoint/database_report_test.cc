@@ -26,7 +26,6 @@ namespace weir {
 namespace {
 
 using sample::AllOf;
-using sample::BytesOf;
 using sample::FilesOf;
 using sample::Fill;
 using sample::Opened;
@@ -104,14 +103,13 @@ class ManyThreads {
              .value = SavedValue::FromBytes(
                  Repeated(name, sequence % 5 == 0 ? 9000 : 80))});
         base = c.id;
-        ASSERT_TRUE(sample::Put(store, fence, std::move(made)).ok());
+        ASSERT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
         PendingWrite write{.task_id = "task of " + name,
                            .channel = "of " + name,
                            .value = SavedValue::FromBytes(
                                Repeated(name, sequence % 7 == 0 ? 5000 : 30))};
         ASSERT_TRUE(
-            sample::PutWrites(store, fence, {ns, base, {std::move(write)}})
-                .ok());
+            PutTaskWrites(store, fence, {ns, base, {std::move(write)}}).ok());
       }
     }
   }
@@ -164,7 +162,7 @@ TEST_F(DatabaseReportTest, AWholeFileHasNoDamageAndIsSavedWhole) {
   EXPECT_EQ(FilesOf(folder_.File("")), before);
 
   ASSERT_TRUE(SalvageDatabase(path_, to_).ok());
-  EXPECT_EQ(BytesOf(path_), before.at("db"));
+  EXPECT_EQ(FileBytes(path_), before.at("db"));
   EXPECT_TRUE(Verified(to_).whole());
   const Store saved = Opened(to_);
   for (const auto& [name, text] : all.texts()) {
@@ -194,7 +192,7 @@ TEST_F(DatabaseReportTest, RunsAreSavedWithTheirThreads) {
     EXPECT_TRUE(absl::StrContains(rows, "events 0 to 2")) << rows;
   }
   EXPECT_EQ(sample::RowsOf(*saved, "only checkpoints"), "nothing");
-  const auto unfinished = sample::Wait<absl::StatusOr<std::vector<RunRow>>>(
+  const auto unfinished = WaitFor<absl::StatusOr<std::vector<RunRow>>>(
       [&](auto done) { saved->runs()->ListUnfinished(std::move(done)); });
   ASSERT_TRUE(unfinished.ok()) << unfinished.status();
   ASSERT_EQ(unfinished->size(), 2);
@@ -214,7 +212,7 @@ TEST_F(DatabaseReportTest, ADamagedPageCostsNoRunsThatAreNotInIt) {
       rows[thread] = sample::RowsOf(*store, thread);
     }
   }
-  const std::string whole = BytesOf(path_);
+  const std::string whole = FileBytes(path_);
   ASSERT_GT(whole.size() / kPage, 30);
   size_t kept = 0, most = 0;
   for (size_t page = 0; page < whole.size() / kPage; ++page) {
@@ -222,7 +220,7 @@ TEST_F(DatabaseReportTest, ADamagedPageCostsNoRunsThatAreNotInIt) {
     std::string bytes = whole;
     bytes[page * kPage + 100] =
         static_cast<char>(bytes[page * kPage + 100] ^ 4);
-    sample::Write(path_, bytes);
+    WriteFileBytes(path_, bytes);
     const DatabaseReport report = Verified(path_);
     EXPECT_EQ(report.damaged_pages,
               (std::vector<uint32_t>{static_cast<uint32_t>(page + 1)}));
@@ -254,8 +252,8 @@ TEST_F(DatabaseReportTest, ASavedThreadGoesOnWhereItWas) {
   NewCheckpoint made;
   made.checkpoint.id = {6, 1};
   made.base = {5, 1};
-  EXPECT_TRUE(absl::IsAborted(sample::Put(*store, before, made)));
-  EXPECT_TRUE(sample::Put(*store, after, made).ok());
+  EXPECT_TRUE(absl::IsAborted(PutCheckpoint(*store, before, made)));
+  EXPECT_TRUE(PutCheckpoint(*store, after, made).ok());
 }
 
 // What is to be so, whatever has been done to a page: what is whole is saved,
@@ -289,7 +287,7 @@ class EachPageTest : public DatabaseReportTest {
   template <class Spoil>
   void ForEachPage(size_t stride, Spoil spoil) {
     const ManyThreads all(path_);
-    const std::string whole = BytesOf(path_);
+    const std::string whole = FileBytes(path_);
     const size_t pages = whole.size() / kPage;
     ASSERT_GT(pages, 80);
     const std::string damaged = folder_.File("damaged");
@@ -298,7 +296,7 @@ class EachPageTest : public DatabaseReportTest {
       SCOPED_TRACE(absl::StrFormat("page %d", page + 1));
       std::string bytes = whole;
       spoil(bytes, page * kPage);
-      sample::Write(damaged, bytes);
+      WriteFileBytes(damaged, bytes);
       const DatabaseReport report = Verified(damaged);
       EXPECT_EQ(report.damaged_pages,
                 (std::vector<uint32_t>{static_cast<uint32_t>(page + 1)}));
@@ -308,7 +306,7 @@ class EachPageTest : public DatabaseReportTest {
           all.In(std::string_view(whole).substr(page * kPage, kPage));
       ExpectSaved(all, damaged, to_, touched, saved);
       most += all.texts().size();
-      EXPECT_EQ(BytesOf(damaged), bytes);
+      EXPECT_EQ(FileBytes(damaged), bytes);
       ASSERT_FALSE(HasFatalFailure());
     }
     // A page is of few threads.
@@ -343,9 +341,9 @@ TEST_F(EachPageTest, APageInTheWrongPlaceCostsNoThreadThatItIsNotIn) {
 
 TEST_F(DatabaseReportTest, OfAFileThatIsCutOffTheRestIsSaved) {
   const ManyThreads all(path_);
-  const std::string whole = BytesOf(path_);
+  const std::string whole = FileBytes(path_);
   for (size_t size = kPage + 7; size < whole.size(); size += 6 * kPage) {
-    sample::Write(path_, whole.substr(0, size));
+    WriteFileBytes(path_, whole.substr(0, size));
     RemoveSaved();
     size_t saved = 0;
     ExpectSaved(all, path_, to_, all.In(whole.substr(size / kPage * kPage)),
@@ -362,7 +360,7 @@ TEST_F(DatabaseReportTest, WhatIsStillInTheLogCounts) {
   EXPECT_TRUE(Verified(path_).whole());
   const TempFolder left;
   for (const char* name : {"db", "db-wal"}) {
-    sample::Write(left.File(name), BytesOf(folder_.File(name)));
+    WriteFileBytes(left.File(name), FileBytes(folder_.File(name)));
   }
   const DatabaseReport report = Verified(left.File("db"));
   EXPECT_TRUE(report.whole()) << DamageOf(report);
@@ -376,19 +374,19 @@ TEST_F(DatabaseReportTest, WhatIsStillInTheLogCounts) {
 TEST_F(DatabaseReportTest, DamageInTheLogIsTold) {
   const Store store = Opened(path_);
   Fill(*store, "t", 12);
-  const std::string log = BytesOf(path_ + "-wal");
+  const std::string log = FileBytes(path_ + "-wal");
   const TempFolder left;
-  sample::Write(left.File("db"), BytesOf(path_));
+  WriteFileBytes(left.File("db"), FileBytes(path_));
   // The header, and a frame in the middle.
   for (const size_t at : {size_t{18}, log.size() / 2}) {
     std::string damaged = log;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    sample::Write(left.File("db-wal"), damaged);
+    WriteFileBytes(left.File("db-wal"), damaged);
     const DatabaseReport report = Verified(left.File("db"));
     EXPECT_TRUE(absl::StrContains(DamageOf(report), "log is damaged"));
   }
   // A transaction that was cut off is what a crash leaves.
-  sample::Write(left.File("db-wal"), log.substr(0, log.size() - 100));
+  WriteFileBytes(left.File("db-wal"), log.substr(0, log.size() - 100));
   const DatabaseReport report = Verified(left.File("db"));
   EXPECT_TRUE(report.whole()) << DamageOf(report);
 }
@@ -408,7 +406,7 @@ TEST_F(DatabaseReportTest, WhatItCannotJudgeIsRefused) {
   EXPECT_TRUE(absl::IsNotFound(SalvageDatabase(path_, to_).status()));
   EXPECT_TRUE(FilesOf(folder_.File("")).empty());
   for (const size_t size : {size_t{0}, size_t{50}, size_t{50000}}) {
-    sample::Write(path_, std::string(size, 'x'));
+    WriteFileBytes(path_, std::string(size, 'x'));
     EXPECT_TRUE(absl::IsFailedPrecondition(VerifyDatabase(path_).status()));
   }
   const std::string there = folder_.File("there");

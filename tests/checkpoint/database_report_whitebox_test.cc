@@ -28,7 +28,6 @@ namespace {
 
 using internal::Database;
 using internal::Rows;
-using sample::BytesOf;
 using sample::Opened;
 
 class DatabaseReportTest : public testing::Test {
@@ -195,7 +194,7 @@ TEST_F(DatabaseReportRunsTest, ADamagedRowOfAThreadIsNamed) {
   EXPECT_EQ(SavedWithout("one", "the row of thread 'one'"), "nothing");
   const sample::Store store = Opened(folder_.File("to"));
   const auto run =
-      sample::Wait<absl::StatusOr<std::optional<RunRow>>>([&](auto done) {
+      WaitFor<absl::StatusOr<std::optional<RunRow>>>([&](auto done) {
         store->runs()->GetRun("first run of one", std::move(done));
       });
   ASSERT_TRUE(run.ok() && run->has_value()) << run.status();
@@ -231,12 +230,12 @@ void ExpectRefusedAndUntouched(const std::string& path,
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "newer version of weir"))
       << status;
-  EXPECT_EQ(BytesOf(path), before);
+  EXPECT_EQ(FileBytes(path), before);
 }
 
 TEST_F(DatabaseReportTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
   Change("PRAGMA user_version=3");
-  const std::string before = BytesOf(path_);
+  const std::string before = FileBytes(path_);
   ExpectRefusedAndUntouched(path_, VerifyDatabase(path_).status(), before);
   ExpectRefusedAndUntouched(
       path_, SalvageDatabase(path_, folder_.File("to")).status(), before);
@@ -254,15 +253,15 @@ TEST_F(DatabaseReportTest, ARecordOfANewerFormatIsRefusedAndLeftAsItIs) {
       internal::Packer().Number('c').Text("one").Text("ns").Id(id).bytes();
   Change("UPDATE checkpoint SET record=?2 WHERE ns_id=1 AND id=?1", id,
          framed + internal::RecordChecksumForTesting(framed, key));
-  const std::string before = BytesOf(path_);
+  const std::string before = FileBytes(path_);
   ExpectRefusedAndUntouched(path_, VerifyDatabase(path_).status(), before);
   ExpectRefusedAndUntouched(
       path_, SalvageDatabase(path_, folder_.File("to")).status(), before);
   const sample::Store reader = sample::ToRead(path_);
   ExpectRefusedAndUntouched(
-      path_, sample::Get(*reader, {.thread = "one", .ns = "ns"}).status(),
+      path_, GetCheckpoint(*reader, {.thread = "one", .ns = "ns"}).status(),
       before);
-  EXPECT_TRUE(sample::Get(*reader, {.thread = "two", .ns = "ns"}).ok());
+  EXPECT_TRUE(GetCheckpoint(*reader, {.thread = "two", .ns = "ns"}).ok());
 }
 
 // What is read without the first page has to be where it says.

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,8 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
+#include "tests/checkpoint/waited_calls.h"
 
 #include "weir/checkpoint/run_store.h"
 #include "weir/checkpoint/sqlite_checkpointer.h"
@@ -27,7 +25,6 @@ namespace weir {
 namespace sample {
 
 using Store = std::unique_ptr<SqliteCheckpointer>;
-using Tuple = std::optional<CheckpointTuple>;
 
 inline Store Opened(const std::string& path, SqliteOptions options = {}) {
   absl::StatusOr<Store> store = SqliteCheckpointer::Open(path, options);
@@ -38,43 +35,10 @@ inline Store ToRead(const std::string& path) {
   return Opened(path, {.read_only = true});
 }
 
-template <class T, class Call>
-T Wait(Call call) {
-  absl::Notification given;
-  std::optional<T> result;
-  call([&](T answer) {
-    result.emplace(std::move(answer));
-    given.Notify();
-  });
-  given.WaitForNotification();
-  return *std::move(result);
-}
-
 inline Fence Open(Checkpointer& store, const std::string& thread) {
-  const absl::StatusOr<ThreadLease> lease = Wait<absl::StatusOr<ThreadLease>>(
-      [&](auto done) { store.Open(thread, std::move(done)); });
+  const absl::StatusOr<ThreadLease> lease = OpenThread(store, thread);
   EXPECT_TRUE(lease.ok()) << lease.status();
   return lease.ok() ? lease->fence : Fence();
-}
-inline absl::Status Put(Checkpointer& store, const Fence& fence,
-                        NewCheckpoint made) {
-  return Wait<absl::Status>(
-      [&](auto done) { store.Put(fence, std::move(made), std::move(done)); });
-}
-inline absl::Status PutWrites(Checkpointer& store, const Fence& fence,
-                              NewWrites made) {
-  return Wait<absl::Status>([&](auto done) {
-    store.PutWrites(fence, std::move(made), std::move(done));
-  });
-}
-inline absl::StatusOr<Tuple> Get(Checkpointer& store, CheckpointKey key) {
-  return Wait<absl::StatusOr<Tuple>>(
-      [&](auto done) { store.Get(std::move(key), std::move(done)); });
-}
-inline absl::StatusOr<std::vector<CheckpointTuple>> List(
-    Checkpointer& store, CheckpointQuery query = {}) {
-  return Wait<absl::StatusOr<std::vector<CheckpointTuple>>>(
-      [&](auto done) { store.List(std::move(query), std::move(done)); });
 }
 
 inline std::string TextOf(const CheckpointTuple& tuple) {
@@ -99,7 +63,7 @@ inline std::string TextOf(const CheckpointTuple& tuple) {
 inline std::string AllOf(Checkpointer& store,
                          std::optional<std::string> thread = {}) {
   const absl::StatusOr<std::vector<CheckpointTuple>> all =
-      List(store, {.thread = std::move(thread)});
+      ListCheckpoints(store, {.thread = std::move(thread)});
   EXPECT_TRUE(all.ok()) << all.status();
   std::string text;
   if (!all.ok()) return text;
@@ -135,11 +99,12 @@ inline void Fill(Checkpointer& store, const std::string& thread, uint64_t n,
     c.metadata.run_id = i % 2 == 0 ? "run" : "";
     c.metadata.step = static_cast<int64_t>(i);
     base = c.id;
-    ASSERT_TRUE(Put(store, fence, std::move(made)).ok());
+    ASSERT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
     PendingWrite write{.task_id = absl::StrFormat("task%d", i),
                        .channel = "short",
                        .value = SavedValue::FromBytes("w")};
-    ASSERT_TRUE(PutWrites(store, fence, {ns, base, {std::move(write)}}).ok());
+    ASSERT_TRUE(
+        PutTaskWrites(store, fence, {ns, base, {std::move(write)}}).ok());
   }
 }
 
@@ -161,7 +126,7 @@ inline void FillRuns(SqliteCheckpointer& store, const std::string& thread,
     commit.events.push_back({run, 0, 3, record("events 0 to 2")});
     commit.events.push_back({run, 3, 1, record("event 3")});
   }
-  const absl::Status s = Wait<absl::Status>([&](auto done) {
+  const absl::Status s = WaitFor<absl::Status>([&](auto done) {
     store.runs()->Commit(std::move(commit), std::move(done));
   });
   ASSERT_TRUE(s.ok()) << s;
@@ -172,8 +137,8 @@ inline std::string RowsOf(SqliteCheckpointer& store,
                           const std::string& thread) {
   RunStore& rows = *store.runs();
   using Found = absl::StatusOr<std::optional<ThreadRows>>;
-  const Found found =
-      Wait<Found>([&](auto done) { rows.GetThread(thread, std::move(done)); });
+  const Found found = WaitFor<Found>(
+      [&](auto done) { rows.GetThread(thread, std::move(done)); });
   if (!found.ok()) return std::string(found.status().message());
   if (!found->has_value()) return "nothing";
   std::string text = (*found)->thread.record + "\n";
@@ -181,7 +146,7 @@ inline std::string RowsOf(SqliteCheckpointer& store,
     text += absl::StrFormat("%s %d %s\n", run.run, run.unfinished ? 1 : 0,
                             run.record);
     using Events = absl::StatusOr<std::vector<EventRow>>;
-    const Events events = Wait<Events>(
+    const Events events = WaitFor<Events>(
         [&](auto done) { rows.ListEvents(run.run, 0, std::move(done)); });
     if (!events.ok()) return std::string(events.status().message());
     for (const EventRow& event : *events) {
@@ -192,19 +157,11 @@ inline std::string RowsOf(SqliteCheckpointer& store,
   return text;
 }
 
-inline std::string BytesOf(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-inline void Write(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
 // All files of a folder and what is in them.
 inline std::map<std::string, std::string> FilesOf(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    files[entry.path().filename()] = BytesOf(entry.path());
+    files[entry.path().filename()] = FileBytes(entry.path());
   }
   return files;
 }

@@ -6,9 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,19 +24,16 @@
 #include "tests/checkpoint/checkpointer_conformance.h"
 #include "tests/checkpoint/failing_checkpointer.h"
 #include "tests/checkpoint/fault_vfs.h"
+#include "tests/checkpoint/sample_threads.h"
 #include "tests/checkpoint/temp_folder.h"
 
 namespace weir {
 namespace {
 
-using Store = std::unique_ptr<SqliteCheckpointer>;
-using Tuple = std::optional<CheckpointTuple>;
-
-Store Opened(const std::string& path, SqliteOptions options = {}) {
-  absl::StatusOr<Store> store = SqliteCheckpointer::Open(path, options);
-  EXPECT_TRUE(store.ok()) << store.status();
-  return store.ok() ? *std::move(store) : nullptr;
-}
+using sample::AllOf;
+using sample::Open;
+using sample::Opened;
+using sample::Store;
 
 // One in a folder of its own, which goes with it.
 std::unique_ptr<Checkpointer> InFolder(SqliteOptions options) {
@@ -62,45 +57,6 @@ INSTANTIATE_TEST_SUITE_P(
 
 namespace {
 
-template <class T, class Call>
-T Wait(Call call) {
-  absl::Notification given;
-  std::optional<T> result;
-  call([&](T answer) {
-    result.emplace(std::move(answer));
-    given.Notify();
-  });
-  given.WaitForNotification();
-  return *std::move(result);
-}
-absl::StatusOr<ThreadLease> TryOpen(Checkpointer& store, const char* thread) {
-  return Wait<absl::StatusOr<ThreadLease>>(
-      [&](auto done) { store.Open(thread, std::move(done)); });
-}
-Fence Open(Checkpointer& store, const char* thread) {
-  absl::StatusOr<ThreadLease> lease = TryOpen(store, thread);
-  EXPECT_TRUE(lease.ok()) << lease.status();
-  return lease.ok() ? lease->fence : Fence();
-}
-absl::Status Put(Checkpointer& store, const Fence& fence, NewCheckpoint made) {
-  return Wait<absl::Status>(
-      [&](auto done) { store.Put(fence, std::move(made), std::move(done)); });
-}
-absl::Status PutWrites(Checkpointer& store, const Fence& fence,
-                       NewWrites made) {
-  return Wait<absl::Status>([&](auto done) {
-    store.PutWrites(fence, std::move(made), std::move(done));
-  });
-}
-absl::StatusOr<Tuple> Get(Checkpointer& store, CheckpointKey key) {
-  return Wait<absl::StatusOr<Tuple>>(
-      [&](auto done) { store.Get(std::move(key), std::move(done)); });
-}
-absl::StatusOr<std::vector<CheckpointTuple>> List(Checkpointer& store) {
-  return Wait<absl::StatusOr<std::vector<CheckpointTuple>>>(
-      [&](auto done) { store.List({}, std::move(done)); });
-}
-
 NewCheckpoint Make(uint64_t sequence, CheckpointId base, const char* channel,
                    std::string value) {
   NewCheckpoint made;
@@ -112,40 +68,6 @@ NewCheckpoint Make(uint64_t sequence, CheckpointId base, const char* channel,
        .version = sequence,
        .value = SavedValue::FromBytes(std::move(value))});
   return made;
-}
-
-std::string TextOf(const CheckpointTuple& tuple) {
-  const Checkpoint& c = tuple.checkpoint;
-  std::string text = absl::StrFormat(
-      "%s/%s/%s<%s@%d %s %d %s", tuple.thread, c.ns, c.id.ToString(),
-      c.parent.ToString(), absl::ToUnixNanos(c.created_at), c.metadata.source,
-      c.metadata.step, c.metadata.run_id);
-  for (const SavedChannel& s : c.channels) {
-    text += absl::StrFormat(" %s/%d/%d=%s", s.channel, s.version, s.appended_to,
-                            s.value.has_value() ? *s.value.bytes() : "-");
-  }
-  for (const PendingWrite& w : tuple.writes) {
-    text += absl::StrFormat(" %s.%d %s=%s by %s", w.task_id, w.index, w.channel,
-                            w.value.has_value() ? *w.value.bytes() : "-",
-                            w.run_id == nullptr ? "nobody" : *w.run_id);
-  }
-  return text;
-}
-std::string AllOf(Checkpointer& store) {
-  const absl::StatusOr<std::vector<CheckpointTuple>> all = List(store);
-  EXPECT_TRUE(all.ok()) << all.status();
-  std::string text;
-  if (!all.ok()) return text;
-  for (const CheckpointTuple& tuple : *all) text += TextOf(tuple) + "\n";
-  return text;
-}
-
-std::string BytesOf(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-void Write(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 // Some of everything, in values short and long.
@@ -173,11 +95,12 @@ void Fill(Checkpointer& store) {
       c.metadata.run_id = i % 2 == 0 ? "run" : "";
       c.metadata.step = -1;
       base = c.id;
-      ASSERT_TRUE(Put(store, fence, std::move(made)).ok());
+      ASSERT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
       PendingWrite write{.task_id = absl::StrFormat("task%d", i),
                          .channel = "short",
                          .value = SavedValue::FromBytes("w")};
-      ASSERT_TRUE(PutWrites(store, fence, {"", base, {std::move(write)}}).ok());
+      ASSERT_TRUE(
+          PutTaskWrites(store, fence, {"", base, {std::move(write)}}).ok());
     }
   }
 }
@@ -196,7 +119,7 @@ TEST_F(SqliteCheckpointerTest, OpeningAgainFindsAllAsItWas) {
   EXPECT_FALSE(std::filesystem::exists(path_ + "-wal"));
   store = Opened(path_);
   EXPECT_EQ(AllOf(*store), before);
-  const absl::StatusOr<ThreadLease> lease = TryOpen(*store, "one");
+  const absl::StatusOr<ThreadLease> lease = OpenThread(*store, "one");
   ASSERT_TRUE(lease.ok());
   EXPECT_EQ(lease->last_sequence, 12);
   EXPECT_EQ(lease->last_version, 12);
@@ -207,16 +130,16 @@ TEST_F(SqliteCheckpointerTest, FencesHoldAcrossOpenings) {
   const Fence stale = Open(*store, "t");
   const Fence valid = Open(*store, "t");
   const Fence deleted = Open(*store, "deleted");
-  ASSERT_TRUE(Wait<absl::Status>([&](auto done) {
+  ASSERT_TRUE(WaitFor<absl::Status>([&](auto done) {
                 store->DeleteThread("deleted", std::move(done));
               }).ok());
   store = nullptr;
   store = Opened(path_);
-  EXPECT_EQ(Put(*store, stale, Make(1, {}, "a", "v")).code(),
+  EXPECT_EQ(PutCheckpoint(*store, stale, Make(1, {}, "a", "v")).code(),
             absl::StatusCode::kAborted);
-  EXPECT_TRUE(Put(*store, valid, Make(1, {}, "a", "v")).ok());
+  EXPECT_TRUE(PutCheckpoint(*store, valid, Make(1, {}, "a", "v")).ok());
   EXPECT_GT(Open(*store, "deleted").epoch, deleted.epoch);
-  EXPECT_EQ(Put(*store, deleted, Make(1, {}, "a", "v")).code(),
+  EXPECT_EQ(PutCheckpoint(*store, deleted, Make(1, {}, "a", "v")).code(),
             absl::StatusCode::kAborted);
   EXPECT_GT(Open(*store, "t").epoch, valid.epoch);
 }
@@ -224,17 +147,18 @@ TEST_F(SqliteCheckpointerTest, FencesHoldAcrossOpenings) {
 TEST_F(SqliteCheckpointerTest, OrderOfWritesHoldsAcrossOpenings) {
   Store store = Opened(path_);
   const Fence fence = Open(*store, "t");
-  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence, Make(1, {}, "a", "v")).ok());
   for (const char* task : {"z", "m", "a"}) {
     PendingWrite write{.task_id = task, .index = kResumeWrite};
     for (const char* run : {"r1", "r2"}) {
       write.run_id = std::make_shared<const std::string>(run);
-      ASSERT_TRUE(PutWrites(*store, fence, {"", {1, 1}, {write}}).ok());
+      ASSERT_TRUE(PutTaskWrites(*store, fence, {"", {1, 1}, {write}}).ok());
     }
     store = nullptr;
     store = Opened(path_);
   }
-  const absl::StatusOr<Tuple> tuple = Get(*store, {.thread = "t"});
+  const absl::StatusOr<std::optional<CheckpointTuple>> tuple =
+      GetCheckpoint(*store, {.thread = "t"});
   std::string order;
   for (const PendingWrite& w : (*tuple)->writes) {
     order += w.task_id + *w.run_id + " ";
@@ -267,11 +191,11 @@ void SetNumber(const std::string& path, const char* pragma) {
 
 void ExpectRefusedAndUntouched(const std::string& path,
                                const std::string& message) {
-  const std::string before = BytesOf(path);
+  const std::string before = FileBytes(path);
   const absl::Status s = SqliteCheckpointer::Open(path).status();
   EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition) << s;
   EXPECT_TRUE(absl::StrContains(s.message(), message)) << s;
-  EXPECT_EQ(BytesOf(path), before);
+  EXPECT_EQ(FileBytes(path), before);
 }
 
 TEST_F(SqliteCheckpointerTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
@@ -282,10 +206,10 @@ TEST_F(SqliteCheckpointerTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
 
 TEST_F(SqliteCheckpointerTest, WhatIsNoWeirDatabaseIsRefusedAndLeftAsItIs) {
   const std::string text = folder_.File("text");
-  Write(text, std::string(5000, 'x'));
+  WriteFileBytes(text, std::string(5000, 'x'));
   ExpectRefusedAndUntouched(text, "not a weir database");
   const std::string brief = folder_.File("brief");
-  Write(brief, "x");
+  WriteFileBytes(brief, "x");
   ExpectRefusedAndUntouched(brief, "not a weir database");
   for (const char* pragma :
        {"CREATE TABLE t(a)", "PRAGMA journal_mode=WAL; CREATE TABLE t(a)",
@@ -331,7 +255,7 @@ TEST_F(SqliteCheckpointerTest, ACallThatFailsLeavesItsNeighboursAlone) {
   store->Put(fence, std::move(half), note);
   store->Put(fence, Make(2, {1, 1}, "a", "2"), note);
   go.Notify();
-  EXPECT_TRUE(Wait<absl::Status>([&](auto done) {
+  EXPECT_TRUE(WaitFor<absl::Status>([&](auto done) {
                 store->Flush(std::move(done));
               }).ok());
   using absl::StatusCode;
@@ -339,7 +263,7 @@ TEST_F(SqliteCheckpointerTest, ACallThatFailsLeavesItsNeighboursAlone) {
                        StatusCode::kOk, StatusCode::kAborted,
                        StatusCode::kFailedPrecondition,
                        StatusCode::kFailedPrecondition, StatusCode::kOk}));
-  EXPECT_EQ(List(*store)->size(), 2);
+  EXPECT_EQ(ListCheckpoints(*store)->size(), 2);
 }
 
 TEST_F(SqliteCheckpointerTest, TheDestructorMakesWhatWaits) {
@@ -355,7 +279,7 @@ TEST_F(SqliteCheckpointerTest, TheDestructorMakesWhatWaits) {
   }
   store = nullptr;
   EXPECT_EQ(answers, 1000);
-  EXPECT_EQ(List(*Opened(path_))->size(), 1000);
+  EXPECT_EQ(ListCheckpoints(*Opened(path_))->size(), 1000);
 }
 
 TEST_F(SqliteCheckpointerTest, ValuesThatCannotBeStoredAreNamed) {
@@ -364,25 +288,25 @@ TEST_F(SqliteCheckpointerTest, ValuesThatCannotBeStoredAreNamed) {
   NewCheckpoint made = Make(1, {}, "a", "v");
   made.checkpoint.channels[0].value =
       SavedValue(std::make_shared<const int>(1), nullptr);
-  absl::Status s = Put(*store, fence, std::move(made));
+  absl::Status s = PutCheckpoint(*store, fence, std::move(made));
   EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(absl::StrContains(s.message(), "thread 't', channel 'a'")) << s;
-  s = Put(*store, fence, Make(1, {}, "a", "more than ten bytes"));
+  s = PutCheckpoint(*store, fence, Make(1, {}, "a", "more than ten bytes"));
   EXPECT_EQ(s.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(List(*store)->empty());
+  EXPECT_TRUE(ListCheckpoints(*store)->empty());
 }
 
 TEST_F(SqliteCheckpointerTest, AVersionIsOfOneValue) {
   Store store = Opened(path_);
   const Fence fence = Open(*store, "t");
   const std::string value(100, 'v');
-  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", value)).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence, Make(1, {}, "a", value)).ok());
   NewCheckpoint made = Make(2, {}, "a", value);
   made.checkpoint.channels[0].version = 1;
-  EXPECT_TRUE(Put(*store, fence, made).ok());
+  EXPECT_TRUE(PutCheckpoint(*store, fence, made).ok());
   made = Make(3, {}, "a", std::string(100, 'w'));
   made.checkpoint.channels[0].version = 1;
-  EXPECT_EQ(Put(*store, fence, made).code(),
+  EXPECT_EQ(PutCheckpoint(*store, fence, made).code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
@@ -401,10 +325,12 @@ int64_t Count(const std::string& path, const char* sql) {
 TEST_F(SqliteCheckpointerTest, AnUnchangedValueIsStoredOnce) {
   Store store = Opened(path_);
   const Fence fence = Open(*store, "t");
-  ASSERT_TRUE(
-      Put(*store, fence, Make(1, {}, "long", std::string(100000, 'x'))).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence,
+                            Make(1, {}, "long", std::string(100000, 'x')))
+                  .ok());
   for (uint64_t i = 2; i <= 100; ++i) {
-    ASSERT_TRUE(Put(*store, fence, Make(i, {i - 1, 1}, "a", "v")).ok());
+    ASSERT_TRUE(
+        PutCheckpoint(*store, fence, Make(i, {i - 1, 1}, "a", "v")).ok());
   }
   store = nullptr;
   EXPECT_EQ(Count(path_, "SELECT count(*) FROM value"), 1);
@@ -418,23 +344,24 @@ TEST_F(SqliteCheckpointerTest, WhatIsDeletedIsNotInTheFileAnyMore) {
     const Fence fence = Open(*store, thread);
     NewCheckpoint made = Make(13, {}, "marked", std::string(100, '#'));
     made.checkpoint.metadata.run_id = "marked";
-    ASSERT_TRUE(Put(*store, fence, std::move(made)).ok());
-    ASSERT_TRUE(PutWrites(*store, fence,
-                          {"", {13, 1}, {{.task_id = std::string(100, '#')}}})
-                    .ok());
+    ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(made)).ok());
+    ASSERT_TRUE(
+        PutTaskWrites(*store, fence,
+                      {"", {13, 1}, {{.task_id = std::string(100, '#')}}})
+            .ok());
   }
-  EXPECT_TRUE(Wait<absl::Status>([&](auto done) {
+  EXPECT_TRUE(WaitFor<absl::Status>([&](auto done) {
                 store->DeleteRuns({"marked"}, std::move(done));
               }).ok());
   store = nullptr;
-  EXPECT_EQ(BytesOf(path_).find("####"), std::string::npos);
+  EXPECT_EQ(FileBytes(path_).find("####"), std::string::npos);
   store = Opened(path_);
-  EXPECT_EQ(List(*store)->size(), 24);
+  EXPECT_EQ(ListCheckpoints(*store)->size(), 24);
   EXPECT_TRUE(
-      Wait<absl::Status>([&](auto done) {
+      WaitFor<absl::Status>([&](auto done) {
         store->Prune({"one", "two"}, PruneMode::kKeepLatest, std::move(done));
       }).ok());
-  EXPECT_EQ(List(*store)->size(), 2);
+  EXPECT_EQ(ListCheckpoints(*store)->size(), 2);
   store = nullptr;
   // A piece for each checkpoint is still read by History().
   EXPECT_EQ(
@@ -459,7 +386,7 @@ std::vector<absl::Status> PutTogether(Checkpointer& store, const Fence& fence,
               [&answers](absl::Status s) { answers.push_back(std::move(s)); });
   }
   go.Notify();
-  Wait<bool>([&](auto done) {
+  WaitFor<bool>([&](auto done) {
     store.Flush([done = std::move(done)](absl::Status s) { done(s.ok()); });
   });
   return answers;
@@ -470,13 +397,13 @@ TEST_F(SqliteCheckpointerTest, WhatWaitsSharesOneSynchronisation) {
   Store store = Opened(path_, {.vfs = FaultVfs::kName});
   const Fence fence = Open(*store, "t");
   int before = vfs.syncs();
-  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence, Make(1, {}, "a", "v")).ok());
   EXPECT_EQ(vfs.syncs() - before, 1);
   before = vfs.syncs();
   EXPECT_EQ(PutTogether(*store, fence, 1, 200).size(), 200);
   EXPECT_EQ(vfs.syncs() - before, 1);
   before = vfs.syncs();
-  EXPECT_TRUE(Get(*store, {.thread = "t"}).ok());
+  EXPECT_TRUE(GetCheckpoint(*store, {.thread = "t"}).ok());
   EXPECT_EQ(vfs.syncs() - before, 0);
   store = nullptr;
 }
@@ -485,7 +412,7 @@ TEST_F(SqliteCheckpointerTest, AfterAFailedSynchronisationEveryCallFails) {
   FaultVfs vfs;
   Store store = Opened(path_, {.vfs = FaultVfs::kName});
   const Fence fence = Open(*store, "t");
-  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence, Make(1, {}, "a", "v")).ok());
   vfs.FailSyncs(SQLITE_IOERR_FSYNC);
   for (const absl::Status& s : PutTogether(*store, fence, 1, 3)) {
     EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
@@ -493,22 +420,23 @@ TEST_F(SqliteCheckpointerTest, AfterAFailedSynchronisationEveryCallFails) {
   }
   vfs.FailSyncs(SQLITE_OK);
   for (const absl::Status& s :
-       {Put(*store, fence, Make(2, {1, 1}, "a", "v")),
-        Get(*store, {.thread = "t"}).status(), List(*store).status()}) {
+       {PutCheckpoint(*store, fence, Make(2, {1, 1}, "a", "v")),
+        GetCheckpoint(*store, {.thread = "t"}).status(),
+        ListCheckpoints(*store).status()}) {
     EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
     EXPECT_TRUE(absl::StrContains(s.message(), "opened anew")) << s;
   }
   store = nullptr;
   store = Opened(path_);
-  EXPECT_GE(List(*store)->size(), 1);
-  EXPECT_TRUE(Put(*store, fence, Make(9, {1, 1}, "a", "v")).ok());
+  EXPECT_GE(ListCheckpoints(*store)->size(), 1);
+  EXPECT_TRUE(PutCheckpoint(*store, fence, Make(9, {1, 1}, "a", "v")).ok());
 }
 
 TEST_F(SqliteCheckpointerTest, AFullDiskFailsTheTransactionAlone) {
   FaultVfs vfs;
   Store store = Opened(path_, {.vfs = FaultVfs::kName});
   const Fence fence = Open(*store, "t");
-  ASSERT_TRUE(Put(*store, fence, Make(1, {}, "a", "v")).ok());
+  ASSERT_TRUE(PutCheckpoint(*store, fence, Make(1, {}, "a", "v")).ok());
   const std::string before = AllOf(*store);
   vfs.FailWrites(SQLITE_FULL);
   for (const absl::Status& s : PutTogether(*store, fence, 1, 3)) {
@@ -516,9 +444,9 @@ TEST_F(SqliteCheckpointerTest, AFullDiskFailsTheTransactionAlone) {
   }
   EXPECT_EQ(AllOf(*store), before);
   vfs.FailWrites(SQLITE_OK);
-  EXPECT_TRUE(Put(*store, fence, Make(2, {1, 1}, "a", "v")).ok());
+  EXPECT_TRUE(PutCheckpoint(*store, fence, Make(2, {1, 1}, "a", "v")).ok());
   store = nullptr;
-  EXPECT_EQ(List(*Opened(path_))->size(), 2);
+  EXPECT_EQ(ListCheckpoints(*Opened(path_))->size(), 2);
 }
 
 // Puts checkpoints, each followed by a write of a task of its own.
@@ -526,16 +454,18 @@ void PutLine(Checkpointer& store, uint64_t n) {
   const Fence fence = Open(store, "t");
   for (uint64_t i = 1; i <= n; ++i) {
     const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
-    ASSERT_TRUE(
-        Put(store, fence, Make(i, base, "a", std::string(i * 10, 'x'))).ok());
+    ASSERT_TRUE(PutCheckpoint(store, fence,
+                              Make(i, base, "a", std::string(i * 10, 'x')))
+                    .ok());
     PendingWrite write{.task_id = "task", .channel = "a"};
-    ASSERT_TRUE(PutWrites(store, fence, {"", {i, 1}, {write}}).ok());
+    ASSERT_TRUE(PutTaskWrites(store, fence, {"", {i, 1}, {write}}).ok());
   }
 }
 
 // How many of them there are; fails if they are not the first of the line.
 size_t CountLine(Checkpointer& store) {
-  const absl::StatusOr<std::vector<CheckpointTuple>> all = List(store);
+  const absl::StatusOr<std::vector<CheckpointTuple>> all =
+      ListCheckpoints(store);
   EXPECT_TRUE(all.ok()) << all.status();
   const size_t n = all.ok() ? all->size() : 0;
   for (size_t i = 0; i < n; ++i) {
@@ -552,14 +482,14 @@ TEST_F(SqliteCheckpointerTest, AfterACrashThereIsWhatWasDone) {
   Store store = Opened(path_);
   PutLine(*store, 20);
   // As the files are at this moment, and with less and less of the log.
-  const std::string file = BytesOf(path_);
-  const std::string log = BytesOf(path_ + "-wal");
+  const std::string file = FileBytes(path_);
+  const std::string log = FileBytes(path_ + "-wal");
   const std::string copy = folder_.File("copy");
   size_t last = 20;
   for (size_t lost = 0; lost < log.size(); lost += 5000) {
     std::filesystem::remove(copy + "-shm");
-    Write(copy, file);
-    Write(copy + "-wal", log.substr(0, log.size() - lost));
+    WriteFileBytes(copy, file);
+    WriteFileBytes(copy + "-wal", log.substr(0, log.size() - lost));
     const size_t n = CountLine(*Opened(copy));
     EXPECT_LE(n, last);
     EXPECT_TRUE(lost != 0 || n == 20);
@@ -573,11 +503,12 @@ TEST_F(SqliteCheckpointerTest, TheLogIsCopiedWhenItHasGrown) {
   const Fence fence = Open(*store, "t");
   for (uint64_t i = 1; i <= 100; ++i) {
     const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
-    ASSERT_TRUE(
-        Put(*store, fence, Make(i, base, "a", std::string(100000, 'x'))).ok());
+    ASSERT_TRUE(PutCheckpoint(*store, fence,
+                              Make(i, base, "a", std::string(100000, 'x')))
+                    .ok());
   }
   EXPECT_LT(std::filesystem::file_size(path_ + "-wal"), 2 << 20);
-  EXPECT_EQ(List(*store)->size(), 100);
+  EXPECT_EQ(ListCheckpoints(*store)->size(), 100);
 }
 
 }  // namespace

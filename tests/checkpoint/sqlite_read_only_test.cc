@@ -29,13 +29,11 @@ namespace weir {
 namespace {
 
 using sample::AllOf;
-using sample::BytesOf;
 using sample::FilesOf;
 using sample::Fill;
 using sample::Opened;
 using sample::Store;
 using sample::ToRead;
-using sample::Wait;
 
 class SqliteReadOnlyTest : public testing::Test {
  protected:
@@ -59,25 +57,25 @@ TEST_F(SqliteReadOnlyTest, SeesWhatAWriterHasDone) {
   const Store reader = ToRead(path_);
   const Fence fence = sample::Open(*writer, "t");
   for (uint64_t i = 1; i <= 20; ++i) {
-    ASSERT_TRUE(sample::Put(*writer, fence, Next(i)).ok());
-    const auto latest = sample::Get(*reader, {.thread = "t"});
+    ASSERT_TRUE(PutCheckpoint(*writer, fence, Next(i)).ok());
+    const auto latest = GetCheckpoint(*reader, {.thread = "t"});
     ASSERT_TRUE(latest.ok()) << latest.status();
     EXPECT_EQ((*latest)->checkpoint.id.sequence, i);
   }
   EXPECT_EQ(AllOf(*reader), AllOf(*writer));
   writer = nullptr;
   EXPECT_FALSE(std::filesystem::exists(path_ + "-wal"));
-  EXPECT_EQ(sample::List(*reader)->size(), 20);
+  EXPECT_EQ(ListCheckpoints(*reader)->size(), 20);
   writer = Opened(path_);
-  ASSERT_TRUE(sample::Put(*writer, fence, Next(21)).ok());
-  EXPECT_EQ(sample::List(*reader)->size(), 21);
+  ASSERT_TRUE(PutCheckpoint(*writer, fence, Next(21)).ok());
+  EXPECT_EQ(ListCheckpoints(*reader)->size(), 21);
 }
 
 TEST_F(SqliteReadOnlyTest, ChangesNoFileOfOneThatNobodyHasOpen) {
   Fill(*Opened(path_), "t", 12);
   const auto before = FilesOf(folder_.File(""));
   const Store reader = ToRead(path_);
-  EXPECT_EQ(sample::List(*reader)->size(), 12);
+  EXPECT_EQ(ListCheckpoints(*reader)->size(), 12);
   EXPECT_EQ(FilesOf(folder_.File("")), before);
 }
 
@@ -89,7 +87,7 @@ TEST_F(SqliteReadOnlyTest, ChangesNoFileThatACrashHasLeft) {
     const TempFolder left;
     for (const auto& [name, bytes] : FilesOf(folder_.File(""))) {
       if (name == "db-shm" && !with_index) continue;
-      sample::Write(left.File(name), bytes);
+      WriteFileBytes(left.File(name), bytes);
     }
     const auto before = FilesOf(left.File(""));
     ASSERT_GT(before.at("db-wal").size(), 50000);
@@ -113,7 +111,7 @@ void ExpectReadByOthers(const std::string& folder, const std::string& path,
     if (access(folder.c_str(), W_OK) == 0) return 2;
     auto reader = SqliteCheckpointer::Open(path, {.read_only = true});
     if (!reader.ok()) return teller.Tell(reader.status().ToString()), 3;
-    const auto all = sample::List(**reader);
+    const auto all = ListCheckpoints(**reader);
     if (!all.ok()) return teller.Tell(all.status().ToString()), 4;
     return all->size() == checkpoints ? 0 : 5;
   });
@@ -130,7 +128,7 @@ TEST_F(SqliteReadOnlyTest, ReadsInAFolderThatCannotBeWritten) {
     const Store store = Opened(live.File("db"));
     Fill(*store, "t", 12);
     for (const char* name : {"db", "db-wal"}) {
-      sample::Write(left.File(name), BytesOf(live.File(name)));
+      WriteFileBytes(left.File(name), FileBytes(live.File(name)));
     }
   }
   ExpectReadByOthers(left.File(""), left.File("db"), 12);
@@ -154,7 +152,7 @@ TEST_F(SqliteReadOnlyTest, CallsThatChangeAreRefused) {
     EXPECT_TRUE(absl::IsFailedPrecondition(s)) << s;
     EXPECT_TRUE(absl::StrContains(s.message(), "read_only")) << s;
   }
-  EXPECT_TRUE(Wait<absl::Status>([&](auto done) {
+  EXPECT_TRUE(WaitFor<absl::Status>([&](auto done) {
                 reader->Flush(std::move(done));
               }).ok());
   EXPECT_EQ(FilesOf(folder_.File("")), before);
@@ -164,25 +162,25 @@ TEST_F(SqliteReadOnlyTest, WhatIsNoDatabaseOfWeirIsRefused) {
   EXPECT_TRUE(absl::IsNotFound(
       SqliteCheckpointer::Open(path_, {.read_only = true}).status()));
   for (const std::string& bytes : {std::string(), std::string(5000, 'x')}) {
-    sample::Write(path_, bytes);
+    WriteFileBytes(path_, bytes);
     const absl::Status s =
         SqliteCheckpointer::Open(path_, {.read_only = true}).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(s)) << s;
     EXPECT_TRUE(absl::StrContains(s.message(), "not a weir database")) << s;
-    EXPECT_EQ(BytesOf(path_), bytes);
+    EXPECT_EQ(FileBytes(path_), bytes);
   }
 }
 
 TEST_F(SqliteReadOnlyTest, DamageIsToldAndNotReadOver) {
   Fill(*Opened(path_), "t", 12);
-  std::string bytes = BytesOf(path_);
+  std::string bytes = FileBytes(path_);
   for (size_t page = 4096; page < bytes.size(); page += 4096) {
     bytes[page + 100] = static_cast<char>(bytes[page + 100] ^ 4);
   }
-  sample::Write(path_, bytes);
+  WriteFileBytes(path_, bytes);
   const auto reader = SqliteCheckpointer::Open(path_, {.read_only = true});
   ASSERT_TRUE(reader.ok()) << reader.status();
-  EXPECT_TRUE(absl::IsDataLoss(sample::List(**reader).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ListCheckpoints(**reader).status()));
 }
 
 // What a process with the file open says when it has it.
@@ -215,7 +213,7 @@ TEST_F(SqliteReadOnlyTest, ASecondProcessIsRefusedUntilTheFirstIsGone) {
   owner.Signal(SIGSTOP);
   owner.WaitUntilStopped();
   for (int i = 0; i < 5; ++i) expect_refused();
-  EXPECT_EQ(sample::List(*ToRead(path_))->size(), 0);
+  EXPECT_EQ(ListCheckpoints(*ToRead(path_))->size(), 0);
   EXPECT_LT(fastest, absl::Milliseconds(100));
   owner.Signal(SIGKILL);
   owner.Join();
@@ -261,7 +259,7 @@ TEST_F(SqliteReadOnlyTest, AWriterKeepsItsLocks) {
   ASSERT_NE(locks, "");
   EXPECT_FALSE(SqliteCheckpointer::Open(path_).ok());
   EXPECT_EQ(LocksOn(path_), locks);
-  EXPECT_EQ(sample::List(*ToRead(path_))->size(), 3);
+  EXPECT_EQ(ListCheckpoints(*ToRead(path_))->size(), 3);
   EXPECT_EQ(LocksOn(path_), locks);
   EXPECT_TRUE(VerifyDatabase(path_).ok());
   EXPECT_EQ(LocksOn(path_), locks);
@@ -274,7 +272,7 @@ TEST_F(SqliteReadOnlyTest, ListsThreads) {
   sample::Open(*store, "none");
   const Store reader = ToRead(path_);
   for (SqliteCheckpointer* from : {store.get(), reader.get()}) {
-    const auto threads = Wait<absl::StatusOr<std::vector<ThreadSummary>>>(
+    const auto threads = WaitFor<absl::StatusOr<std::vector<ThreadSummary>>>(
         [&](auto done) { from->ListThreads(std::move(done)); });
     ASSERT_TRUE(threads.ok()) << threads.status();
     std::string text;
@@ -304,7 +302,7 @@ TEST_F(SqliteReadOnlyTest, ObserversSeeAPrefixAndHoldUpNobody) {
           teller.Tell("ready");
           uint64_t last = 0;
           while (last < kCheckpoints) {
-            const auto all = sample::List(**reader, {.thread = "t"});
+            const auto all = ListCheckpoints(**reader, {.thread = "t"});
             if (!all.ok()) return teller.Tell(all.status().ToString()), 2;
             // As many as the newest says, and none less than before.
             const uint64_t n = all->size();
@@ -323,7 +321,7 @@ TEST_F(SqliteReadOnlyTest, ObserversSeeAPrefixAndHoldUpNobody) {
     const Store writer = Opened(path_, {.wal_bytes = 1});
     const Fence fence = sample::Open(*writer, "t");
     for (uint64_t i = 1; i <= kCheckpoints; ++i) {
-      ASSERT_TRUE(sample::Put(*writer, fence, Next(i)).ok());
+      ASSERT_TRUE(PutCheckpoint(*writer, fence, Next(i)).ok());
     }
     RecordProperty(
         "log_bytes",
