@@ -96,6 +96,7 @@ class WEIR_EXPORT SeenNames {
 // A list of the names seen. What is decoded knows no other names.
 template <>
 struct WEIR_EXPORT Codec<SeenNames> {
+  static std::string Name() { return "names"; }
   static void Encode(const SeenNames& v, std::string* out);
   static absl::Status Decode(std::string_view* in, SeenNames* v);
   static void AppendJson(const SeenNames& v, std::string* out);

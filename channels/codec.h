@@ -56,6 +56,10 @@
 //         absl::FunctionRef<void(std::string_view, weir::Value)> visit);
 //     static bool FindField(const Money& m, std::string_view name,
 //                           weir::Value* out);
+//     // Names the type in what is stored, so that a channel of another type
+//     // is told from this one. By default the type's own name, if that is no
+//     // template's and in no unnamed namespace; then the type has to keep it.
+//     static std::string Name() { return "bank.Money"; }
 //     // A type with this is a list, unless IsList() depends on the value.
 //     static bool IsList(const Money& m);
 //     static void ForEachElement(const Money& m,
@@ -79,6 +83,7 @@ struct None;
 
 template <>
 struct Codec<None> {
+  static std::string Name() { return "none"; }
   static void Encode(const None&, std::string* out) { out->push_back('\0'); }
   static absl::Status Decode(std::string_view* in, None*) {
     std::string_view byte;
@@ -91,6 +96,7 @@ struct Codec<None> {
 
 template <>
 struct Codec<bool> {
+  static std::string Name() { return "bool"; }
   static void Encode(bool v, std::string* out) {
     out->push_back(v ? '\1' : '\0');
   }
@@ -109,6 +115,12 @@ struct Codec<bool> {
 template <class T>
 requires(std::integral<T> && !std::same_as<T, bool> &&
          sizeof(T) <= 8) struct Codec<T> {
+  // By its size, which is what machines agree on.
+  static std::string Name() {
+    if constexpr (std::same_as<T, char>) return "char";
+    return (std::is_signed_v<T> ? "int" : "uint") +
+           std::to_string(CHAR_BIT * sizeof(T));
+  }
   static void Encode(T v, std::string* out) {
     if constexpr (sizeof(T) == 1) {
       out->push_back(static_cast<char>(v));
@@ -159,6 +171,7 @@ template <class T>
 requires(std::same_as<T, float> || std::same_as<T, double>) struct Codec<T> {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 
+  static std::string Name() { return sizeof(T) == 4 ? "float" : "double"; }
   static void Encode(T v, std::string* out) {
     const auto bits = std::bit_cast<Bits>(v);
     for (size_t i = 0; i < sizeof(T); ++i) {
@@ -206,6 +219,7 @@ struct Codec<T> {
 // In JSON, bytes that are not UTF-8 show as U+FFFD.
 template <>
 struct Codec<std::string> {
+  static std::string Name() { return "string"; }
   static void Encode(std::string_view v, std::string* out) {
     internal::PutVarint(v.size(), out);
     out->append(v);
@@ -244,6 +258,7 @@ absl::Status DecodeEach(std::string_view* in, F take) {
 // The functions of a list type that follow from iterating over it.
 template <class List, class T>
 struct ListCodec {
+  static std::string Name() { return NameOfParts("list", {StoredName<T>()}); }
   static void Encode(const List& v, std::string* out) {
     Nesting nesting;
     if (nesting.RefusesToEncode()) return;
@@ -271,6 +286,9 @@ struct MapCodec {
   using K = typename Map::key_type;
   using V = typename Map::mapped_type;
 
+  static std::string Name() {
+    return NameOfParts("map", {StoredName<K>(), StoredName<V>()});
+  }
   template <class F>
   static void ForEachEntry(const Map& map, F visit) {
     if constexpr (requires { typename Map::hasher; } &&
@@ -356,6 +374,10 @@ struct Codec<std::unordered_map<K, V, H, E, A>>
 // JSON: an array of two.
 template <HasCodec A, HasCodec B>
 struct Codec<std::pair<A, B>> {
+  static std::string Name() {
+    return internal::NameOfParts(
+        "pair", {internal::StoredName<A>(), internal::StoredName<B>()});
+  }
   static void Encode(const std::pair<A, B>& v, std::string* out) {
     Codec<A>::Encode(v.first, out);
     Codec<B>::Encode(v.second, out);
@@ -376,6 +398,9 @@ struct Codec<std::pair<A, B>> {
 // JSON: null or the value.
 template <HasCodec T>
 struct Codec<std::optional<T>> {
+  static std::string Name() {
+    return internal::NameOfParts("optional", {internal::StoredName<T>()});
+  }
   static void Encode(const std::optional<T>& v, std::string* out) {
     internal::Nesting nesting;
     if (nesting.RefusesToEncode()) return;
@@ -414,6 +439,7 @@ namespace internal {
 
 template <class M>
 struct ProtobufCodec {
+  static std::string Name() { return std::string(M().GetTypeName()); }
   static void Encode(const M& v, std::string* out) {
     PutVarint(v.ByteSizeLong(), out);
     v.AppendPartialToString(out);

@@ -42,6 +42,7 @@ struct Message {
 
 template <>
 struct Codec<Message> : RecordCodec<Message> {
+  static std::string Name() { return "message"; }
   static constexpr auto Fields() {
     return std::tuple(RecordField("role", &Message::role),
                       RecordField("content", &Message::content),

@@ -36,6 +36,7 @@ concept NlohmannJson =
 //          that are not UTF-8, and whether a number was an integer.
 template <NlohmannJson J>
 struct Codec<J> {
+  static std::string Name() { return "json"; }
   static void Encode(const J& v, std::string* out) {
     internal::Nesting nesting;
     if (nesting.RefusesToEncode()) return;

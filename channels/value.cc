@@ -1,6 +1,11 @@
 #include "weir/channels/value.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 #include "weir/channels/internal/json_text.h"
 
@@ -81,5 +86,26 @@ bool Value::Equals(const Value& other) const {
   return type_->equal != nullptr && type_->equal(held(), other.held());
 }
 
+namespace internal {
+
+std::string PlainName(std::string_view name) {
+  const bool plain =
+      !name.starts_with("weir::") &&
+      std::all_of(name.begin(), name.end(), [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' ||
+               c == ':';
+      });
+  return plain ? std::string(name) : std::string();
+}
+
+std::string NameOfParts(std::string_view what,
+                        const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) {
+    if (part.empty()) return part;
+  }
+  return absl::StrCat(std::string(what), "<", absl::StrJoin(parts, ", "), ">");
+}
+
+}  // namespace internal
 }  // namespace v0
 }  // namespace weir

@@ -10,6 +10,7 @@
 #include "weir/runtime/internal/own_run.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_by.h"
 #include "weir/runtime/internal/step_task.h"
 #include "weir/runtime/run_stream.h"
 
@@ -107,6 +108,12 @@ void Graph::Invoke(
            compiled_, std::move(input), std::move(options), std::move(done)})] {
         DetachedRun::Begin(std::move(*of));
       });
+}
+
+int Graph::version() const { return compiled_->version; }
+
+std::string Graph::fingerprint() const {
+  return internal::ShownFingerprint(compiled_->fingerprint);
 }
 
 RunStream Graph::Stream(Input input, RunOptions options) const {

@@ -106,6 +106,8 @@ class WEIR_EXPORT Graph {
   // see StateOptions::executor.
   //
   // Errors: NoCheckpointer. NotFound for a graph inside that is not there.
+  //         FailedPrecondition for a thread that another graph has saved and
+  //         this one cannot go on with; see CompileOptions::version.
   [[nodiscard]] absl::StatusOr<StateSnapshot> GetState(
       const StateOptions& options) const;
 
@@ -125,6 +127,13 @@ class WEIR_EXPORT Graph {
       std::vector<std::vector<StateUpdate>> supersteps) const;
   [[nodiscard]] absl::StatusOr<CheckpointRef> UpdateState(
       const StateOptions& options, StateUpdate update) const;
+
+  // CompileOptions::version.
+  int version() const;
+  // 16 hexadecimal digits: a hash of the names of nodes, edges and channels and
+  // of the channels' types, the same in every process. It tells in messages
+  // which graph has saved a thread, and decides nothing.
+  std::string fingerprint() const;
 
   const internal::CompiledGraph& compiled() const { return *compiled_; }
   const std::shared_ptr<const internal::CompiledGraph>& shared() const {

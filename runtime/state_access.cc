@@ -213,18 +213,17 @@ absl::Status Access::FindGraph() {
   std::vector<std::string> levels = absl::StrSplit(ns_, '|');
   for (size_t i = 0; i < levels.size(); ++i) {
     const std::string name = levels[i].substr(0, levels[i].find(':'));
-    const auto node = at->node_index.find(name);
+    const CompiledNode* const node = at->FindNode(name);
     size_t call = 0;
     if (i + 1 < levels.size() &&
         levels[i + 1].find_first_not_of("0123456789") == std::string::npos) {
       call = static_cast<size_t>(std::stoul(levels[++i]));
     }
     std::shared_ptr<const CompiledGraph> inside;
-    if (node != at->node_index.end()) {
-      const CompiledNode& found = at->nodes[node->second];
-      inside = found.graph;
-      if (inside == nullptr && !found.calls.empty()) {
-        inside = found.calls[std::min(call, found.calls.size() - 1)];
+    if (node != nullptr) {
+      inside = node->graph;
+      if (inside == nullptr && !node->calls.empty()) {
+        inside = node->calls[std::min(call, node->calls.size() - 1)];
       }
     }
     if (inside == nullptr) {

@@ -12,6 +12,7 @@
 #include "weir/channels/internal/type_table.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/saved_by.h"
 
 namespace weir {
 inline namespace v0 {
@@ -147,6 +148,11 @@ class Compiler {
     graph_->interrupt_before = options.interrupt_before;
     graph_->interrupt_after = options.interrupt_after;
     graph_->cache = options.result_cache;
+    graph_->version = options.version;
+    graph_->migrations = options.migrations;
+    std::stable_sort(
+        graph_->migrations.begin(), graph_->migrations.end(),
+        [](const auto& a, const auto& b) { return a.from < b.from; });
     CheckPolicies("CompileOptions", options.retry, options.timeout);
   }
 
@@ -542,6 +548,9 @@ void Compiler::CheckStops() {
 
 absl::StatusOr<Graph> Compiler::Finish() {
   CheckStops();
+  for (std::string& mistake : internal::MigrationMistakes(*graph_)) {
+    Mistake(std::move(mistake));
+  }
   if (!has_entry_) {
     Mistake(absl::StrFormat(
         "nothing leaves %s, so that no node would ever run; add an edge or "
@@ -554,6 +563,7 @@ absl::StatusOr<Graph> Compiler::Finish() {
         absl::StrFormat("graph '%s' does not compile: %s", graph_->name,
                         absl::StrJoin(mistakes_, "; ")));
   }
+  internal::NameGraph(graph_.get());
   return Graph(graph_);
 }
 

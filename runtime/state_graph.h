@@ -17,6 +17,7 @@
 #include "weir/runtime/command.h"
 #include "weir/runtime/graph.h"
 #include "weir/runtime/internal/node_body.h"
+#include "weir/runtime/migration.h"
 #include "weir/runtime/node.h"
 #include "weir/runtime/policy.h"
 
@@ -120,6 +121,13 @@ struct CompileOptions {
   std::vector<std::string> interrupt_after{};
   // Of a graph inside another.
   Memory memory = Memory::kOfTask;
+  // Of what threads are saved by: raised when a saved thread could not go on
+  // with the graph as it is now, together with a migration that lets it. Nodes
+  // and channels may be added without. A thread that is saved by a later
+  // version, or has no path of migrations to this one, is refused with
+  // FailedPrecondition.
+  int version = 0;
+  std::vector<Migration> migrations{};
   // Names the graph, for messages.
   std::string name = "graph";
 };

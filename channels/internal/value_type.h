@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -85,6 +86,7 @@ void SetValue(const T& value, Value* out);
 // address identifies the type. Functions that a type does not offer are null.
 struct ValueType {
   std::string_view name;
+  std::string (*stored_name)();    // See StoredName().
   void (*destroy)(Box*) noexcept;  // Null for types stored inline.
   const void* (*get)(const Box*);  // The value in a box; null when inline.
   bool (*equal)(const void*, const void*);
@@ -116,6 +118,27 @@ constexpr std::string_view TypeName() {
   if (end == std::string_view::npos) end = text.rfind(']');
   return text.substr(begin, end - begin);
 }
+
+// `name`, if every compiler spells it so: no template, and in no unnamed or
+// inline namespace of weir's; else "".
+WEIR_EXPORT std::string PlainName(std::string_view name);
+
+// What T is called in what is stored, on every machine: what its codec says, or
+// its plain name. "" if it has none.
+template <class T>
+std::string StoredName() {
+  if constexpr (requires {
+                  { Codec<T>::Name() } -> std::convertible_to<std::string>;
+                }) {
+    return Codec<T>::Name();
+  } else {
+    return PlainName(TypeName<T>());
+  }
+}
+
+// "what<part, part>"; "" if some part has no name.
+WEIR_EXPORT std::string NameOfParts(std::string_view what,
+                                    const std::vector<std::string>& parts);
 
 // Whether two T can be compared. The standard's containers claim so even where
 // their elements cannot.
@@ -198,6 +221,7 @@ constexpr ValueType MakeValueType() {
   using Ops = ValueOps<T>;
   ValueType type{};
   type.name = TypeName<T>();
+  type.stored_name = &StoredName<T>;
   if constexpr (!kStoredInline<T>) {
     type.destroy = &Ops::Destroy;
     type.get = &Ops::Get;

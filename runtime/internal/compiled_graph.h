@@ -13,7 +13,9 @@
 
 #include "weir/channels/channel_set.h"
 #include "weir/channels/values.h"
+#include "weir/checkpoint/checkpoint.h"
 #include "weir/runtime/internal/node_body.h"
+#include "weir/runtime/migration.h"
 #include "weir/runtime/policy.h"
 
 // What StateGraph::Compile() makes of a builder: names have become indices.
@@ -117,6 +119,13 @@ struct CompiledGraph {
   std::vector<uint32_t> node_of_ordinal;
   absl::flat_hash_map<std::string, uint32_t> node_index;
 
+  // What threads are saved by, and how it comes from what saved them before.
+  int version = 0;
+  uint64_t fingerprint = 0;
+  std::vector<Migration> migrations;    // In the order of Migration::from.
+  std::vector<std::string> type_names;  // Of what channels save; may be "".
+  SavedValue saved_graph;               // kGraphChannel.
+
   std::shared_ptr<Cache> cache;
   bool strict = false;
   Memory memory = Memory::kOfTask;
@@ -136,6 +145,19 @@ struct CompiledGraph {
     const uint32_t node = Resolve(ref);
     if (node < nodes.size()) return nodes[node].name;
     return "a node of another graph";
+  }
+
+  // The node that this is the name of, or once was; null if there is none.
+  const CompiledNode* FindNode(const std::string& node) const {
+    auto it = node_index.find(node);
+    if (it != node_index.end()) return &nodes[it->second];
+    std::string now = node;
+    for (const Migration& migration : migrations) {
+      const auto renamed = migration.nodes.find(now);
+      if (renamed != migration.nodes.end()) now = renamed->second;
+    }
+    it = node_index.find(now);
+    return it == node_index.end() ? nullptr : &nodes[it->second];
   }
 
   // The node's index, kToEnd, or kToUnknown.

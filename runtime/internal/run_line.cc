@@ -21,6 +21,7 @@
 
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/run_loop.h"
+#include "weir/runtime/internal/saved_by.h"
 #include "weir/runtime/internal/saved_bytes.h"
 #include "weir/runtime/internal/task_id.h"
 
@@ -82,6 +83,10 @@ std::shared_ptr<SavedTask> Run::ToSaved(
     absl::Span<const PendingSend> sends) const {
   auto record = std::make_shared<SavedTask>();
   record->names = graph_->names;
+  if (line_ != nullptr && line_->saved_by != nullptr &&
+      line_->saved_by->migrates()) {
+    record->version = graph_->version;
+  }
   for (const Write& write : writes) {
     if (write.channel == kReturnValue ||
         graph_->channels[write.channel].kind->is_saved()) {
@@ -123,7 +128,7 @@ std::string Run::NamespaceInside(const StepTask& task,
                                  const CompiledGraph& graph, int call) const {
   std::string ns = line_->ns;
   if (!ns.empty()) ns.push_back('|');
-  absl::StrAppend(&ns, task.node->name, ":", task.Id());
+  absl::StrAppend(&ns, NameInIds(*task.node), ":", task.Id());
   if (call > 0) absl::StrAppend(&ns, "|", call);
   return graph.memory == Memory::kOfThread ? WithoutTasks(ns) : ns;
 }
@@ -215,12 +220,32 @@ void Run::OpenThread(Input input) {
       });
 }
 
+// A path to this graph, with the names that its nodes have now.
+std::string Run::NodesNow(const std::string& ns) const {
+  std::vector<const Run*> around;  // This graph's parent first.
+  for (const Run* run = this; run->parent_ != nullptr;) {
+    run = run->parent_->run;
+    around.push_back(run);
+  }
+  std::vector<std::string> levels = absl::StrSplit(ns, '|');
+  for (std::string& level : levels) {
+    const size_t end = std::min(level.size(), level.find(':'));
+    if (level.find_first_not_of("0123456789") == std::string::npos) continue;
+    if (around.empty()) break;
+    const CompiledNode* const node =
+        around.back()->graph_->FindNode(level.substr(0, end));
+    if (node != nullptr) level.replace(0, end, node->name);
+    around.pop_back();
+  }
+  return absl::StrJoin(levels, "|");
+}
+
 // Whether `from` names a checkpoint of this graph, which is inside another. Its
 // tasks have new ids where the graph around it has been gone back in.
 bool Run::GoesTo(const CheckpointRef& from, CheckpointKey* key) const {
-  const std::string here = WithoutTasks(line_->ns);
-  auto goes_to = [&here, key](const std::string& ns, const CheckpointId& id) {
-    if (WithoutTasks(ns) != here) return false;
+  const std::string here = WithoutTasks(NodesNow(line_->ns));
+  auto goes_to = [&](const std::string& ns, const CheckpointId& id) {
+    if (WithoutTasks(NodesNow(ns)) != here) return false;
     key->ns = ns;
     if (id.has_value()) key->id = id;
     return true;
@@ -507,8 +532,9 @@ absl::Status Run::ApplyNullTask(TaskWrites& null) {
     if (node < graph_->nodes.size()) triggers_.Fire(node);
   }
   for (const SavedSend& send : null.sends) {
-    const uint32_t node = graph_->Resolve(NodeRef(send.node));
-    if (node < graph_->nodes.size()) {
+    const uint32_t node =
+        send.node.empty() ? kToEnd : graph_->Resolve(NodeRef(send.node));
+    if (node < graph_->nodes.size() || node == kToEnd) {
       sends_.push_back({node, send.arg, send.timeout});
     }
   }
@@ -518,51 +544,59 @@ absl::Status Run::ApplyNullTask(TaskWrites& null) {
 // Brings the run to what a checkpoint holds.
 absl::Status Run::Restore(CheckpointTuple tuple, SavedPieces& pieces) {
   Checkpoint& checkpoint = tuple.checkpoint;
+  auto failed = [&](const absl::Status& why, const std::string& what = "") {
+    return absl::Status(
+        why.code(),
+        absl::StrFormat("checkpoint %s of thread '%s': %s%s",
+                        checkpoint.id.ToString(), env_->session->thread(), what,
+                        std::string(why.message())));
+  };
   auto lost = [&](const std::string& what, const absl::Status& why) {
     // What a later weir has stored, or of a type that is not known, is whole.
-    const absl::StatusCode code =
-        absl::IsFailedPrecondition(why) || absl::IsUnavailable(why)
-            ? why.code()
-            : absl::StatusCode::kDataLoss;
-    return absl::Status(
-        code, absl::StrFormat("checkpoint %s of thread '%s': %s: %s",
-                              checkpoint.id.ToString(), env_->session->thread(),
-                              what, std::string(why.message())));
+    const bool whole =
+        absl::IsFailedPrecondition(why) || absl::IsUnavailable(why);
+    return failed(whole ? why : absl::DataLossError(why.message()), what);
   };
   const bool here = checkpoint.ns == line_->ns;
   if (here && env_->session->takes_pieces()) {
     line_->grown.resize(channels_.size());
   }
-  for (SavedChannel& saved : checkpoint.channels) {
+  if (absl::Status s = RestoreGraph(checkpoint, pieces); !s.ok()) {
+    return failed(s);
+  }
+  SavedBy* const by = line_->saved_by.get();
+  const bool migrates = by != nullptr && by->migrates();
+  line_->graph_noted &= here;
+  for (const SavedChannel& saved : checkpoint.channels) {
+    if (saved.channel == kGraphChannel) continue;
     if (saved.channel == kEngineChannel) {
-      const auto engine = LoadRecord<SavedEngine>(saved.value, graph_->names);
+      const auto engine = LoadRecord<SavedEngine>(saved.value, StoredNames());
       if (!engine.ok()) {
-        return lost("the run's place in the graph", engine.status());
+        return lost("the run's place in the graph: ", engine.status());
       }
-      absl::Status s = RestoreEngine(**engine, checkpoint.metadata.step);
+      SavedEngine now;
+      if (migrates) {
+        absl::Status s = by->Migrate(**engine, &now);
+        if (!s.ok()) return failed(s);
+      }
+      absl::Status s =
+          RestoreEngine(migrates ? now : **engine, checkpoint.metadata.step);
       if (!s.ok()) return s;
       continue;
     }
-    // A channel that the graph has no more keeps its value in the history.
-    const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
-    if (!channel.has_value()) continue;
-    StoredGrowth grown;
-    const absl::StatusOr<Value> value =
-        pieces.Load(saved, *graph_->channels[*channel].kind, &grown);
-    if (!value.ok()) {
-      return lost(absl::StrFormat("channel '%s'", saved.channel),
-                  value.status());
+    if (migrates) continue;
+    absl::Status s =
+        RestoreChannel({.name = saved.channel, .stored = &saved}, here, pieces);
+    if (!s.ok()) {
+      return lost(absl::StrFormat("channel '%s': ", saved.channel), s);
     }
-    absl::Status restored = channels_.Restore(*channel, *value);
-    if (!restored.ok()) {
-      return lost(absl::StrFormat("channel '%s'", saved.channel), restored);
-    }
-    if (!here) {
-      // From another place in the thread: here, nothing of it is stored.
-      NoteUnstored(*channel, saved.channel,
-                   saved.appended_to == 0 ? saved.value : Save(*value));
-    } else if (!line_->grown.empty()) {
-      line_->grown[*channel] = std::move(grown);
+  }
+  if (migrates) {
+    for (const SavedBy::Saved& saved : by->channels()) {
+      absl::Status s = RestoreChannel(saved, here, pieces);
+      if (!s.ok()) {
+        return lost(absl::StrFormat("channel '%s': ", saved.name), s);
+      }
     }
   }
   line_->current = checkpoint.id;
@@ -576,7 +610,104 @@ absl::Status Run::Restore(CheckpointTuple tuple, SavedPieces& pieces) {
   line_->created_at = checkpoint.created_at;
   step_ = line_->metadata.step + 1;
   last_step_ = step_ + limit();
-  return LoadWrites(tuple.writes);
+  if (absl::Status s = LoadWrites(tuple.writes); !s.ok()) return s;
+  if (by != nullptr) DropTasks(*by);
+  return absl::OkStatus();
+}
+
+// Forgets the tasks of nodes that a migration has dropped.
+void Run::DropTasks(const SavedBy& by) {
+  if (by.dropped_tasks().empty()) return;
+  for (const auto& [node, send] : by.dropped_tasks()) {
+    line_->found.Drop(PlannedTaskId(*this, node, send));
+  }
+  const bool sends =
+      std::any_of(sends_.begin(), sends_.end(),
+                  [](const PendingSend& send) { return send.node != kToEnd; });
+  if (triggers_.any_due() || sends) return;
+  // Nothing else was left to run.
+  channels_.Finish();
+  triggers_.Finish();
+}
+
+// What has saved the checkpoint, and its channels as migrations leave them.
+absl::Status Run::RestoreGraph(const Checkpoint& checkpoint,
+                               SavedPieces& pieces) {
+  absl::StatusOr<std::unique_ptr<SavedBy>> by =
+      SavedBy::Find(*graph_, checkpoint);
+  if (!by.ok()) return by.status();
+  line_->saved_by = *std::move(by);
+  line_->graph_noted =
+      line_->saved_by == nullptr &&
+      std::any_of(
+          checkpoint.channels.begin(), checkpoint.channels.end(),
+          [](const SavedChannel& c) { return c.channel == kGraphChannel; });
+  if (line_->saved_by == nullptr || !line_->saved_by->migrates()) {
+    return absl::OkStatus();
+  }
+  return line_->saved_by->Migrate(checkpoint, &pieces);
+}
+
+// The names by which what the checkpoint has is read.
+const SavedFor& Run::StoredNames() const {
+  return line_->saved_by == nullptr ? graph_->names : line_->saved_by->names();
+}
+
+// `here`: the channel is stored where the run is.
+absl::Status Run::RestoreChannel(const SavedBy::Saved& saved, bool here,
+                                 SavedPieces& pieces) {
+  const SavedChannel* const stored = saved.stored;
+  const bool moved = stored == nullptr || stored->channel != saved.name;
+  if (stored != nullptr && moved && here) {
+    line_->next.removed.push_back(stored->channel);
+  }
+  const std::optional<uint32_t> channel = graph_->FindChannel(saved.name);
+  if (!channel.has_value()) {
+    // A channel that the graph has no more keeps its value in the history.
+    if (saved.name.empty() || (!moved && !saved.value.has_value())) {
+      return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError(
+        absl::StrFormat("a migration sets it, and graph '%s' has it not; "
+                        "rename it to \"\" to drop it",
+                        graph_->name));
+  }
+  const ChannelKind& kind = *graph_->channels[*channel].kind;
+  StoredGrowth grown;
+  absl::StatusOr<Value> value = saved.value;
+  if (saved.value.has_value()) {
+    if (value->type() != kind.snapshot_type()) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "a migration gives it %s, and graph '%s' keeps %s in it",
+          std::string(value->type_name()), graph_->name,
+          std::string(kind.snapshot_type()->name)));
+    }
+  } else {
+    const std::string& own = graph_->type_names[*channel];
+    const std::string was = line_->saved_by == nullptr
+                                ? own
+                                : line_->saved_by->TypeOf(stored->channel);
+    if (stored->value.has_value() && !was.empty() && !own.empty() &&
+        was != own) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "it is stored as %s, and graph '%s' has it as %s; raise "
+          "CompileOptions::version and convert it in a migration, or give the "
+          "type its old name by Codec<T>::Name() if only that has changed, or "
+          "run the thread with the graph that it was saved by%s",
+          was, graph_->name, own, SavedByText()));
+    }
+    value = pieces.Load(*stored, kind, &grown);
+    if (!value.ok()) return value.status();
+  }
+  if (absl::Status s = channels_.Restore(*channel, *value); !s.ok()) return s;
+  if (!here || moved || saved.value.has_value()) {
+    // From another place in the thread, or changed: nothing of it is stored.
+    const bool as_it_is = !saved.value.has_value() && stored->appended_to == 0;
+    NoteUnstored(*channel, saved.name, as_it_is ? stored->value : Save(*value));
+  } else if (!line_->grown.empty()) {
+    line_->grown[*channel] = std::move(grown);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
@@ -586,8 +717,19 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
     at->own |= own;
     if (write.channel == kInterruptChannel) at->asked_own = own;
     if (write.channel == kTaskChannel) {
-      const auto record = LoadRecord<SavedTask>(write.value, graph_->names);
+      auto record = LoadRecord<SavedTask>(write.value, StoredNames());
       if (!record.ok()) return record.status();
+      const int version = (*record)->version.value_or(graph_->version);
+      if (line_->saved_by != nullptr) {
+        record = line_->saved_by->Migrate(*std::move(record));
+        if (!record.ok()) return record.status();
+      } else if (version != graph_->version) {
+        return absl::FailedPreconditionError(absl::StrFormat(
+            "in thread '%s' a task of the superstep that has begun has run in "
+            "version %d of the graph, and '%s' is version %d; run it with the "
+            "later one",
+            env_->session->thread(), version, graph_->name, graph_->version));
+      }
       if (write.index < 0 || write.index >= kMostRecords) {
         return absl::DataLossError(absl::StrFormat(
             "checkpoint %s: what task '%s' has done is stored at the place %d, "
@@ -607,7 +749,7 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
 
 // What is not what an ended task did.
 absl::Status Run::LoadWrite(const PendingWrite& write, TaskWrites* at) const {
-  const SavedFor& names = graph_->names;
+  const SavedFor& names = StoredNames();
   if (write.channel == kErrorChannel) {
     absl::StatusOr<Value> value = Load(write.value, TypeOf<std::string>());
     if (!value.ok()) return value.status();
@@ -651,14 +793,22 @@ void Run::AddRecord(const SavedTask& record, TaskWrites* task) const {
   task->fires_edges = record.fires_edges;
 }
 
+// For the end of a message.
+std::string Run::SavedByText() const {
+  return line_->saved_by == nullptr
+             ? ""
+             : absl::StrCat("; it ", line_->saved_by->ToString());
+}
+
 // A node that the thread is to go on at, by the name that is stored.
 absl::StatusOr<uint32_t> Run::StoredNode(const std::string& name) const {
   const uint32_t node = graph_->Resolve(NodeRef(name));
   if (node < graph_->nodes.size()) return node;
   return absl::FailedPreconditionError(absl::StrFormat(
       "thread '%s' is to go on at node '%s', which graph '%s' has not; run "
-      "it with the graph that it stopped in, or from an earlier checkpoint",
-      env_->session->thread(), name, graph_->name));
+      "it with the graph that it stopped in, or from an earlier checkpoint, or "
+      "say in CompileOptions::migrations what has become of the node%s",
+      env_->session->thread(), name, graph_->name, SavedByText()));
 }
 
 // Whether this graph has the nodes that a task which has ended leads to.
@@ -668,6 +818,7 @@ absl::Status Run::CheckNodes(const SavedTask& record) const {
     s.Update(StoredNode(name).status());
   }
   for (const SavedSend& send : record.sends) {
+    if (send.node.empty()) continue;  // Dropped.
     s.Update(StoredNode(send.node).status());
   }
   return s;
@@ -692,7 +843,8 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
     triggers_.Fire(*node);
   }
   for (const SavedSend& send : rest.sends) {
-    absl::StatusOr<uint32_t> node = node_of(send.node);
+    absl::StatusOr<uint32_t> node =
+        send.node.empty() ? kToEnd : node_of(send.node);
     if (!node.ok()) return node.status();
     sends_.push_back({*node, send.arg, send.timeout});
   }
@@ -710,8 +862,9 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
       return absl::FailedPreconditionError(absl::StrFormat(
           "in thread '%s' the join '%s' has begun, which graph '%s' has not; "
           "run it with the graph that it stopped in, or from an earlier "
-          "checkpoint",
-          env_->session->thread(), saved.name, graph_->name));
+          "checkpoint, or say in CompileOptions::migrations what has become of "
+          "its nodes%s",
+          env_->session->thread(), saved.name, graph_->name, SavedByText()));
     }
   }
   line_->start = rest.start;
@@ -811,6 +964,11 @@ bool Run::SaveCheckpoint(std::string_view source, int64_t step) {
 
 void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   Line& line = *line_;
+  if (line.saved_by != nullptr) {
+    line.saved_by = nullptr;
+    std::erase_if(sends_,
+                  [](const PendingSend& send) { return send.node == kToEnd; });
+  }
   line.parent = line.current;
   line.current = env_->session->NewId();
   line.created_at = executor().Now();
@@ -834,7 +992,7 @@ void Run::NoteUnstored(uint32_t channel, std::string_view name,
                        SavedValue value) {
   Line& line = *line_;
   std::vector<SavedChannel>& unstored = line.next.checkpoint.channels;
-  line.place.resize(channels_.size() + 1, -1);
+  line.place.resize(channels_.size() + 2, -1);
   int32_t& place = line.place[channel];
   if (place < 0) {
     place = static_cast<int32_t>(unstored.size());
@@ -850,6 +1008,10 @@ void Run::GatherChanges() {
   if (line.engine == nullptr || !IsAt(*line.engine)) {
     line.engine = EngineState();
     NoteUnstored(channels_.size(), kEngineChannel, SaveRecord(line.engine));
+  }
+  if (!line.graph_noted) {
+    NoteUnstored(channels_.size() + 1, kGraphChannel, graph_->saved_graph);
+    line.graph_noted = true;
   }
   for (uint32_t i : channels_.changed()) {
     const ChannelInfo& info = graph_->channels[i];
@@ -867,7 +1029,7 @@ void Run::MakePieces() {
   Line& line = *line_;
   line.grown.resize(channels_.size());
   for (uint32_t i : line.placed) {
-    if (i == channels_.size()) continue;  // The run's place.
+    if (i >= channels_.size()) continue;  // The run's place, and the graph.
     const Growth* growth = graph_->channels[i].kind->growth();
     if (growth == nullptr) continue;
     const auto place = static_cast<size_t>(line.place[i]);
@@ -886,7 +1048,11 @@ bool Run::StoreLine() {
   checkpoint.created_at = line.created_at;
   checkpoint.metadata = line.metadata;
   const uint64_t version = env_->session->NewVersion();
-  for (SavedChannel& channel : checkpoint.channels) channel.version = version;
+  for (SavedChannel& channel : checkpoint.channels) {
+    channel.version = version;
+    if (!line.next.removed.empty())
+      std::erase(line.next.removed, channel.channel);
+  }
   if (env_->session->takes_pieces()) MakePieces();
   for (uint32_t i : line.placed) line.place[i] = -1;
   line.placed.clear();
@@ -901,6 +1067,7 @@ bool Run::StoreLine() {
   }
   env_->session->Put(std::move(line.next), listens ? this : nullptr);
   checkpoint.channels.clear();
+  line.next.removed.clear();
   return !listens || HasKeptUp();
 }
 

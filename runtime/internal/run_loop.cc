@@ -138,7 +138,8 @@ Run::~Run() = default;
 std::vector<NamespaceLevel> Run::Namespace() const {
   if (parent_ == nullptr) return {};
   std::vector<NamespaceLevel> levels = parent_->run->Namespace();
-  levels.push_back({parent_->node->name, parent_->Id(), call_});
+  levels.push_back(
+      {parent_->run->NameInIds(*parent_->node), parent_->Id(), call_});
   return levels;
 }
 
@@ -316,7 +317,8 @@ void Run::PlanTasks() {
     ++index;
   }
   triggers_.Taken();
-  for (size_t i = 0; i < sends_.size(); ++i, ++index) {
+  for (size_t i = 0; i < sends_.size(); ++i) {
+    if (sends_[i].node == kToEnd) continue;  // Dropped, but counted.
     StepTask& task = tasks_[index];
     task.Plan(this, &graph_->nodes[sends_[i].node], index);
     task.send_index = static_cast<int32_t>(i);
@@ -325,6 +327,7 @@ void Run::PlanTasks() {
     if (sends_[i].timeout.has_value()) {
       task.extra().run_timeout = sends_[i].timeout;
     }
+    ++index;
   }
   sends_.clear();
   task_count_ = index;

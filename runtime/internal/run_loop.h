@@ -28,6 +28,7 @@
 #include "weir/runtime/internal/compiled_graph.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_log.h"
+#include "weir/runtime/internal/saved_by.h"
 #include "weir/runtime/internal/saved_line.h"
 #include "weir/runtime/internal/saved_pieces.h"
 #include "weir/runtime/internal/step_task.h"
@@ -198,6 +199,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
   bool saved() const { return line_ != nullptr; }
   bool resuming() const { return line_ != nullptr && line_->resuming; }
   bool travelling() const { return line_ != nullptr && line_->travelling; }
+  // What tasks of a node are called in their ids and in the namespaces of the
+  // graphs inside: its name, as the checkpoint that the run is at has it.
+  const std::string& NameInIds(const CompiledNode& node) const {
+    return line_ == nullptr || line_->saved_by == nullptr
+               ? node.name
+               : line_->saved_by->NameInIds(node.name);
+  }
   // Of a saved run.
   const std::string& ns() const { return line_->ns; }
   const CheckpointId& checkpoint() const { return line_->current; }
@@ -301,7 +309,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
     CheckpointId stored;
     // What is put next (kept for its memory): the channels that have changed
     // since; and where among them each is, -1 for those that are not. The run's
-    // place in its graph counts as one channel more.
+    // place in its graph, and the graph, count as two channels more.
     NewCheckpoint next;
     std::vector<int32_t> place;
     std::vector<uint32_t> placed;
@@ -310,7 +318,10 @@ class Run final : public RefCounted<Run>, private StoreListener {
     std::vector<StoredGrowth> grown;
     // That place, as it was noted last; null: never.
     std::shared_ptr<const SavedEngine> engine;
-    bool had_output = false;  // SavedEngine::wrote_output, as it was found.
+    // What has saved the checkpoint that the run is at; null for this graph.
+    std::unique_ptr<SavedBy> saved_by;
+    bool graph_noted = false;  // This graph is stored, or in `next`.
+    bool had_output = false;   // SavedEngine::wrote_output, as it was found.
     // What the tasks of the next superstep have done before this run.
     FoundWrites found;
     // The nodes that ran last, and in which superstep.
@@ -340,6 +351,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   bool ApplyFinished();
   absl::Status CheckInput(Input& input) const;
   void OpenThread(Input input);
+  std::string NodesNow(const std::string& ns) const;
   bool GoesTo(const CheckpointRef& from, CheckpointKey* key) const;
   void LoadLine(Input input);
   void Found(absl::StatusOr<std::optional<CheckpointTuple>> tuple, Input input);
@@ -351,9 +363,15 @@ class Run final : public RefCounted<Run>, private StoreListener {
   absl::Status Resume(Input input);
   bool IsOwn(std::string_view run_id) const;
   absl::Status ApplyNullTask(TaskWrites& null);
+  absl::Status RestoreGraph(const Checkpoint& checkpoint, SavedPieces& pieces);
+  const SavedFor& StoredNames() const;
+  absl::Status RestoreChannel(const SavedBy::Saved& saved, bool here,
+                              SavedPieces& pieces);
+  void DropTasks(const SavedBy& by);
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
   absl::Status LoadWrite(const PendingWrite& write, TaskWrites* at) const;
   absl::Status RestoreEngine(const SavedEngine& engine, int64_t step);
+  std::string SavedByText() const;
   absl::StatusOr<uint32_t> StoredNode(const std::string& name) const;
   absl::Status CheckNodes(const SavedTask& record) const;
   bool HasRest() const;

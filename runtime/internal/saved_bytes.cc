@@ -6,6 +6,14 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+// The format of a task's record that begins with the version of the graph that
+// it ran in; the record as otherwise follows.
+constexpr char kTaskOfVersion = 2;
+
+template <class A, IsA<SavedGraph> R>
+void Fields(A& a, R& r) {
+  a(r.version, r.fingerprint, r.types, r.filler);
+}
 template <class A, IsA<SavedSend> R>
 void Fields(A& a, R& r) {
   a(r.node, r.arg, r.timeout);
@@ -36,11 +44,18 @@ void Fields(A& a, R& r) {
   a(r.gotos, r.sends, r.fires_edges);
 }
 
+absl::Status EncodeRecord(const SavedGraph& record, std::string* out) {
+  return EncodeFields(record, nullptr, out);
+}
 absl::Status EncodeRecord(const SavedEngine& record, std::string* out) {
   return EncodeFields(
       record, record.rest == nullptr ? nullptr : record.rest->names, out);
 }
 absl::Status EncodeRecord(const SavedTask& record, std::string* out) {
+  if (record.version.has_value()) {
+    out->push_back(kTaskOfVersion);
+    Codec<int>::Encode(*record.version, out);
+  }
   return EncodeFields(record, record.names, out);
 }
 absl::Status EncodeRecord(const SavedFailure& record, std::string* out) {
@@ -54,11 +69,20 @@ absl::Status EncodeRecord(const SavedAnswers& record, std::string* out) {
 }
 
 absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,
+                          SavedGraph* record) {
+  return DecodeFields(bytes, names, record);
+}
+absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,
                           SavedEngine* record) {
   return DecodeFields(bytes, names, record);
 }
 absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,
                           SavedTask* record) {
+  if (!bytes.empty() && bytes[0] == kTaskOfVersion) {
+    bytes.remove_prefix(1);
+    absl::Status s = Codec<int>::Decode(&bytes, &record->version.emplace());
+    if (!s.ok()) return s;
+  }
   return DecodeFields(bytes, names, record);
 }
 absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,

@@ -24,11 +24,9 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
-// The graph that a record is of.
-using SavedFor = std::shared_ptr<const ChannelNames>;
-
 // Appends the bytes of a record. FailedPrecondition for a value that could not
 // be read back.
+absl::Status EncodeRecord(const SavedGraph& record, std::string* out);
 absl::Status EncodeRecord(const SavedEngine& record, std::string* out);
 absl::Status EncodeRecord(const SavedTask& record, std::string* out);
 absl::Status EncodeRecord(const SavedFailure& record, std::string* out);
@@ -38,6 +36,8 @@ absl::Status EncodeRecord(const SavedAnswers& record, std::string* out);
 // The reverse, for the graph that has these names. DataLoss for bytes that
 // EncodeRecord() cannot have written; FailedPrecondition for those of a later
 // format, or with values of types that the graph does not know.
+absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,
+                          SavedGraph* record);
 absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,
                           SavedEngine* record);
 absl::Status DecodeRecord(std::string_view bytes, const SavedFor& names,

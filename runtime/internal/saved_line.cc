@@ -94,6 +94,25 @@ TaskWrites& FoundWrites::FindOrAdd(const std::string& task_id) {
   return tasks_[at->second];
 }
 
+void FoundWrites::Drop(const std::string& task_id) {
+  const auto at = index_.find(task_id);
+  if (at == index_.end()) return;
+  TaskWrites nothing;
+  nothing.task_id = task_id;
+  const TaskWrites dropped =
+      std::exchange(tasks_[at->second], std::move(nothing));
+  if (!dropped.interrupts.has_value()) return;
+  // Functions that it has called show the same questions.
+  for (TaskWrites& task : tasks_) {
+    if (!task.interrupts.has_value()) continue;
+    for (const Interrupt& of : dropped.interrupts->interrupts) {
+      std::erase_if(task.interrupts->interrupts, [&of](const Interrupt& asked) {
+        return asked.id == of.id;
+      });
+    }
+  }
+}
+
 std::set<std::string> FoundWrites::Open() const {
   std::set<std::string> open;
   std::vector<std::string> answered;

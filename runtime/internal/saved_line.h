@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,8 +31,12 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
+// The graph that a record is of.
+using SavedFor = std::shared_ptr<const ChannelNames>;
+
 // Channels of a checkpoint and of pending writes that are the engine's.
 inline constexpr std::string_view kEngineChannel = "__engine__";
+inline constexpr std::string_view kGraphChannel = "__graph__";
 inline constexpr std::string_view kTaskChannel = "__task__";
 inline constexpr std::string_view kErrorChannel = "__error__";
 inline constexpr std::string_view kInterruptChannel = "__interrupt__";
@@ -90,9 +95,22 @@ struct SavedEngine {
   bool wrote_output = false;
 };
 
+// kGraphChannel: the graph that has saved the checkpoint.
+struct SavedGraph {
+  int version = 0;
+  uint64_t fingerprint = 0;
+  // Of the channels that are saved and whose types have a name.
+  std::map<std::string, std::string> types;
+  // So that a store has the record once, and not in each checkpoint as it has
+  // what is small.
+  std::string filler;
+};
+
 // kTaskChannel: all that a task did that has ended well. One write, as it is
 // stored and found as one.
 struct SavedTask {
+  // The version of the graph that it ran in, if its checkpoint is of another.
+  std::optional<int> version;
   // The graph's, of the writes' channels.
   std::shared_ptr<const ChannelNames> names;
   absl::InlinedVector<Write, 1> writes;  // To channels that are saved.
@@ -179,6 +197,9 @@ struct TaskWrites {
 // All that tasks have done since a checkpoint.
 class FoundWrites {
  public:
+  // Forgets what a task has done, and what it asks.
+  void Drop(const std::string& task_id);
+
   bool empty() const { return tasks_.empty(); }
   std::vector<TaskWrites>::iterator begin() { return tasks_.begin(); }
   std::vector<TaskWrites>::iterator end() { return tasks_.end(); }

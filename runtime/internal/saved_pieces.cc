@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 
+#include "weir/channels/internal/wire.h"
 #include "weir/runtime/internal/saved_line.h"
 
 namespace weir {
@@ -27,6 +28,16 @@ std::optional<std::string> PieceOf(const Growth& growth, const Value& value,
     return std::nullopt;
   }
   return bytes;
+}
+
+absl::Status Removed(uint64_t version) {
+  return absl::UnavailableError(absl::StrFormat(
+      "its version %d was removed while it was read; read it again", version));
+}
+
+absl::Status AppendedToLater(uint64_t version) {
+  return absl::DataLossError(
+      absl::StrFormat("its version %d is appended to a later one", version));
 }
 
 }  // namespace
@@ -68,10 +79,10 @@ void SavedPieces::Note(
 SavedPieces::Piece* SavedPieces::NotePiece(const SavedChannel& saved) {
   if (saved.value.bytes() == nullptr) return nullptr;
   const std::optional<uint32_t> channel = graph_->FindChannel(saved.channel);
-  if (!channel.has_value() ||
-      graph_->channels[*channel].kind->growth() == nullptr) {
-    return nullptr;
-  }
+  const bool grows = channel.has_value() &&
+                     graph_->channels[*channel].kind->growth() != nullptr;
+  // A migration may ask for any.
+  if (!grows && graph_->migrations.empty()) return nullptr;
   Piece& piece = channels_[saved.channel][saved.version];
   piece.appended_to = saved.appended_to;
   piece.bytes = saved.value;
@@ -122,17 +133,9 @@ absl::StatusOr<Value> SavedPieces::Load(const SavedChannel& saved,
   const Piece* before = nullptr;  // The last that is.
   for (uint64_t version = saved.version; version != 0;) {
     const auto at = pieces.find(version);
-    if (at == pieces.end()) {
-      return absl::UnavailableError(
-          absl::StrFormat("its version %d was removed while it was read; read "
-                          "it again",
-                          version));
-    }
+    if (at == pieces.end()) return Removed(version);
     Piece& piece = at->second;
-    if (piece.appended_to >= version) {
-      return absl::DataLossError(absl::StrFormat(
-          "its version %d is appended to a later one", version));
-    }
+    if (piece.appended_to >= version) return AppendedToLater(version);
     if (piece.value.has_value()) {
       before = &piece;
       break;
@@ -155,6 +158,28 @@ absl::StatusOr<Value> SavedPieces::Load(const SavedChannel& saved,
   stored->mark = kind.growth()->Mark(value);
   stored->version = saved.version;
   return value;
+}
+
+absl::StatusOr<std::string> SavedPieces::Bytes(const SavedChannel& saved) {
+  uint64_t count = 0;
+  std::vector<std::string_view> elements;  // The last piece first.
+  if (saved.appended_to == 0) return *saved.value.bytes();
+  const Pieces& pieces = channels_[saved.channel];
+  for (uint64_t version = saved.version; version != 0;) {
+    const auto at = pieces.find(version);
+    if (at == pieces.end()) return Removed(version);
+    if (at->second.appended_to >= version) return AppendedToLater(version);
+    std::string_view bytes = *at->second.bytes.bytes();
+    uint64_t added = 0;
+    if (absl::Status s = GetVarint(&bytes, &added); !s.ok()) return s;
+    count += added;
+    elements.push_back(bytes);
+    version = at->second.appended_to;
+  }
+  std::string all;
+  PutVarint(count, &all);
+  for (size_t i = elements.size(); i > 0; --i) all.append(elements[i - 1]);
+  return all;
 }
 
 // Puts `piece` behind `value`, which is absent if the piece is a whole.

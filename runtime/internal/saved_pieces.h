@@ -59,6 +59,9 @@ class SavedPieces {
   // it. Unavailable: a piece is missing.
   absl::StatusOr<Value> Load(const SavedChannel& saved, const ChannelKind& kind,
                              StoredGrowth* stored);
+  // All bytes of a channel that the graph may not have as it was, whose pieces
+  // are lists. Unavailable as above.
+  absl::StatusOr<std::string> Bytes(const SavedChannel& saved);
 
  private:
   struct Piece {

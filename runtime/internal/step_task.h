@@ -48,7 +48,7 @@ class RunListener {
 
 // A Send on its way to becoming a task.
 struct PendingSend {
-  uint32_t node;
+  uint32_t node;  // kToEnd: nowhere, though it counts among the others.
   Value arg;
   std::optional<absl::Duration> timeout;
 };

@@ -95,19 +95,24 @@ void AddRunAndNamespace(const Run& run, IdText& text) {
 }  // namespace
 
 std::string TaskId(const Run& run, const StepTask& task) {
-  IdText text;
   if (task.call != nullptr) {
-    return text.Add(task.call->parent->Id())
+    return IdText()
+        .Add(task.call->parent->Id())
         .Add("call")
         .Add(static_cast<uint64_t>(task.call->index))
         .Add(task.node->name)
         .Hash();
   }
+  return PlannedTaskId(run, run.NameInIds(*task.node), task.send_index);
+}
+
+std::string PlannedTaskId(const Run& run, std::string_view node, int32_t send) {
+  IdText text;
   AddRunAndNamespace(run, text);
   return text.Add(static_cast<uint64_t>(run.step()))
-      .Add(task.node->name)
-      .Add(task.is_send() ? "push" : "pull")
-      .Add(static_cast<uint64_t>(task.send_index))
+      .Add(node)
+      .Add(send >= 0 ? "push" : "pull")
+      .Add(static_cast<uint64_t>(send))
       .Hash();
 }
 

@@ -20,6 +20,10 @@ struct StepTask;
 // Send, its index. Planning the same superstep again gives the same id.
 std::string TaskId(const Run& run, const StepTask& task);
 
+// That of a task of a node by this name, in the superstep that `run` is to
+// plan. `send`: which Send's, or -1.
+std::string PlannedTaskId(const Run& run, std::string_view node, int32_t send);
+
 // Of a block that runs once in a task.
 std::string OnceId(const StepTask& task, std::string_view name);
 

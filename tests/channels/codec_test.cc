@@ -23,6 +23,25 @@
 #include "weir/channels/record_codec.h"
 #include "weir/channels/value.h"
 
+namespace bank {
+
+struct Account {
+  int number = 0;
+};
+struct Renamed {
+  int number = 0;
+};
+
+}  // namespace bank
+
+template <>
+struct weir::Codec<bank::Renamed> : weir::RecordCodec<bank::Renamed> {
+  static constexpr auto Fields() {
+    return std::tuple(RecordField("number", &bank::Renamed::number));
+  }
+  static std::string Name() { return "bank.Old"; }
+};
+
 namespace weir {
 namespace {
 
@@ -383,6 +402,42 @@ TEST(CodecTest, RecordHasItsFields) {
   std::string names;
   order.ForEachField([&names](std::string_view name, Value) { names += name; });
   EXPECT_EQ(names, "itemcountcolor");
+}
+
+template <class T>
+std::string NameOf() {
+  return TypeOf<T>()->stored_name();
+}
+
+TEST(CodecTest, TypesHaveANameThatMachinesAgreeOn) {
+  EXPECT_EQ(NameOf<None>(), "none");
+  EXPECT_EQ(NameOf<bool>(), "bool");
+  EXPECT_EQ(NameOf<char>(), "char");
+  EXPECT_EQ(NameOf<int8_t>(), "int8");
+  EXPECT_EQ(NameOf<int>(), "int32");
+  EXPECT_EQ(NameOf<int64_t>(), "int64");
+  EXPECT_EQ(NameOf<long long>(), "int64");
+  EXPECT_EQ(NameOf<uint16_t>(), "uint16");
+  EXPECT_EQ(NameOf<float>(), "float");
+  EXPECT_EQ(NameOf<double>(), "double");
+  EXPECT_EQ(NameOf<std::string>(), "string");
+  EXPECT_EQ((NameOf<std::vector<std::map<std::string, std::optional<int>>>>()),
+            "list<map<string, optional<int32>>>");
+  EXPECT_EQ((NameOf<std::unordered_map<int, std::pair<bool, char>>>()),
+            "map<int32, pair<bool, char>>");
+  EXPECT_EQ(NameOf<AppendLog<int>>(), "list<int32>");
+  EXPECT_EQ(NameOf<MessageList<Message>>(), "list<message>");
+  EXPECT_EQ(NameOf<SeenNames>(), "names");
+  EXPECT_EQ(NameOf<bank::Account>(), "bank::Account");
+  EXPECT_EQ(NameOf<bank::Renamed>(), "bank.Old");
+  EXPECT_EQ(NameOf<std::vector<bank::Renamed>>(), "list<bank.Old>");
+}
+
+TEST(CodecTest, TypesThatCompilersSpellInSeveralWaysHaveNoName) {
+  EXPECT_EQ(NameOf<Order>(), "");
+  EXPECT_EQ(NameOf<std::vector<Color>>(), "");
+  EXPECT_EQ((NameOf<std::pair<int, Order>>()), "");
+  EXPECT_EQ((NameOf<std::tuple<int>>()), "");
 }
 
 }  // namespace

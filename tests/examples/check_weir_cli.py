@@ -56,7 +56,7 @@ def check_reading(path):
     channels = {c["channel"]: c for c in shown["channels"]}
     expect("topic", channels["topic"]["value"], {"bytes": 5, "text": "cats"})
     expect("count", channels["count"]["value"], {"bytes": 1, "hex": "02"})
-    expect("weir's own", [c for c in channels if channels[c]["weirs_own"]], ["__engine__"])
+    expect("weir's own", [c for c in channels if channels[c]["weirs_own"]], ["__engine__", "__graph__"])
     expect("writes", [w["channel"] for w in shown["writes"]], ["__interrupt__"])
     text = run("show", path, "bob")
     expect_in("show", '"cats"', text)

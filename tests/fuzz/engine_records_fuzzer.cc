@@ -22,6 +22,7 @@ using internal::SavedAnswers;
 using internal::SavedEngine;
 using internal::SavedFailure;
 using internal::SavedFor;
+using internal::SavedGraph;
 using internal::SavedInterrupts;
 using internal::SavedTask;
 
@@ -44,8 +45,8 @@ void Decode(std::string_view bytes) {
 }
 
 constexpr void (*kReaders[])(std::string_view) = {
-    &Decode<SavedEngine>, &Decode<SavedTask>, &Decode<SavedFailure>,
-    &Decode<SavedInterrupts>, &Decode<SavedAnswers>};
+    &Decode<SavedEngine>,     &Decode<SavedTask>,    &Decode<SavedFailure>,
+    &Decode<SavedInterrupts>, &Decode<SavedAnswers>, &Decode<SavedGraph>};
 
 SavedEngine SomeEngine() {
   SavedEngine engine;
@@ -83,6 +84,17 @@ SavedTask SomeTask() {
   return task;
 }
 
+SavedTask SomeTaskOfAVersion() {
+  SavedTask task = SomeTask();
+  task.version = 3;
+  return task;
+}
+
+SavedGraph SomeGraph() {
+  return {
+      2, 0x0123456789abcdef, {{"count", "int32"}, {"notes", "strings"}}, ""};
+}
+
 template <class R>
 std::string Seed(char kind, const R& record) {
   std::string bytes(1, kind);
@@ -93,12 +105,15 @@ std::string Seed(char kind, const R& record) {
 }  // namespace
 
 std::vector<std::string> Seeds() {
-  return {Seed(0, SomeEngine()), Seed(1, SomeTask()),
+  return {Seed(0, SomeEngine()),
+          Seed(1, SomeTask()),
           Seed(2, SavedFailure(absl::DataLossError("no"))),
           Seed(3,
                SavedInterrupts{
                    {{"id", Value("milk?")}, {"id-2", Value(2)}}, 1, Names()}),
-          Seed(4, SavedAnswers{{Value(true), Value()}, Names()})};
+          Seed(4, SavedAnswers{{Value(true), Value()}, Names()}),
+          Seed(5, SomeGraph()),
+          Seed(1, SomeTaskOfAVersion())};
 }
 
 }  // namespace weir

@@ -1,5 +1,6 @@
 // A thread goes on with another graph than it stopped in, from a file: what the
-// other does not know is said, with its name and the thread's.
+// other does not know is said, with its name and the thread's, and which graphs
+// they were. migrations_test.cc has what a host says of its changes.
 
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "tests/checkpoint/waiting_checkpointer.h"
 #include "tests/support/graph_run.h"
 
+#include "weir/channels/append_log.h"
 #include "weir/channels/last_value.h"
 #include "weir/checkpoint/sqlite_checkpointer.h"
 #include "weir/runtime/errors.h"
@@ -61,7 +63,9 @@ class ChangedGraphTest : public testing::Test {
       options.thread_id = "ann's";
       options.checkpointer = &store;
       options.executor = &executor_;
-      return MustCompile(builder).Invoke(std::move(input), options);
+      const Graph graph = MustCompile(builder);
+      saved_by_ = graph.fingerprint();
+      return graph.Invoke(std::move(input), options);
     });
   }
   absl::StatusOr<StateSnapshot> State(const StateGraph& builder) {
@@ -81,6 +85,8 @@ class ChangedGraphTest : public testing::Test {
                      const std::vector<std::string>& named) {
     std::vector<std::string> parts = named;
     parts.emplace_back("'ann's'");
+    parts.push_back("version 0 (fingerprint " + saved_by_);
+    parts.push_back(MustCompile(changed).fingerprint());
     const auto refused =
         IsError(ErrorKind::kNone, absl::StatusCode::kFailedPrecondition, parts);
     EXPECT_THAT(Run(changed, Input::Continue()).status(), refused);
@@ -89,6 +95,7 @@ class ChangedGraphTest : public testing::Test {
 
   const TempFolder folder_;
   InlineExecutor executor_;
+  std::string saved_by_;  // The fingerprint of the graph that ran last.
 };
 
 TEST_F(ChangedGraphTest, ANodeThatWasDueAndIsGoneIsNamed) {
@@ -220,11 +227,76 @@ TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamed) {
   Builder retyped;
   (void)retyped.AddChannel("count", LastValue<std::vector<std::string>>());
   retyped.Entry("a").Then("a", "b");
-  const auto named = IsError(ErrorKind::kNone, absl::StatusCode::kDataLoss,
-                             {"'count'", "'ann's'"});
-  EXPECT_THAT(Run(retyped, Input::Continue()).status(), named);
-  EXPECT_THAT(State(retyped).status(), named);
+  ExpectRefused(retyped, {"'count'", "int32", "list<string>"});
   EXPECT_EQ(Run(was, Input::Continue())->Get(count), 1000);
+}
+
+TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamedIfItsBytesWouldDecode) {
+  Builder was;
+  const auto count = was.AddChannel("count", LastValue<int>());
+  was.AddNode("a", [count](NodeContext&) { return Update(count, 1000); });
+  was.AddEdge(kStart, "a");
+  was.Then("a", "b");
+  RunUpTo("b", was);
+  Builder retyped;
+  (void)retyped.AddChannel("count", LastValue<unsigned>());
+  retyped.Entry("a").Then("a", "b");
+  ExpectRefused(retyped, {"'count'", "int32", "uint32"});
+  EXPECT_EQ(Run(was, Input::Continue())->Get(count), 1000);
+}
+
+// What codecs write alike has one name.
+TEST_F(ChangedGraphTest, AListMayBeOfAnotherKind) {
+  Builder was;
+  const auto lines =
+      was.AddChannel("lines", LastValue<std::vector<std::string>>());
+  was.AddNode("a", [lines](NodeContext&) {
+    return Update(lines, std::vector<std::string>{"x", "y"});
+  });
+  was.AddEdge(kStart, "a");
+  was.Then("a", "b");
+  RunUpTo("b", was);
+  Builder retyped;
+  const auto log = retyped.AddChannel("lines", AppendLogChannel<std::string>());
+  retyped.Entry("a").Then("a", "b");
+  const auto result = Run(retyped, Input::Continue());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->Get(log).size(), 2);
+}
+
+// A checkpoint that an older weir has saved says nothing of its graph: it is as
+// one of version 0.
+TEST_F(ChangedGraphTest, ACheckpointThatDoesNotSayItsGraphGoesOn) {
+  Builder was;
+  was.Entry("a").Then("a", "b");
+  RunUpTo("b", was);
+  WithStore([](Checkpointer& store) {
+    Fence fence;
+    store.Open("ann's", [&](auto lease) { fence = lease->fence; });
+    store.Get({"ann's", "", std::nullopt}, [&](auto tuple) {
+      NewCheckpoint again{.checkpoint = (*tuple)->checkpoint};
+      std::erase_if(again.checkpoint.channels, [](const SavedChannel& saved) {
+        return saved.channel == "__graph__";
+      });
+      for (SavedChannel& saved : again.checkpoint.channels) {
+        saved.version += 100;
+      }
+      again.checkpoint.id.sequence += 1;
+      store.Put(fence, std::move(again), [](const absl::Status& stored) {
+        EXPECT_TRUE(stored.ok()) << stored;
+      });
+    });
+    return 0;
+  });
+  const auto later = WithStore([&](Checkpointer& store) {
+    return MustCompile(was, {.version = 1})
+        .GetState({.checkpointer = &store, .thread_id = "ann's"});
+  });
+  EXPECT_THAT(later.status(),
+              IsError(ErrorKind::kNone, absl::StatusCode::kFailedPrecondition,
+                      {"'ann's'", "version 1", "from version 0"}));
+  EXPECT_THAT(Run(was, Input::Continue())->Get(was.notes),
+              ElementsAre("a@1", "b@2"));
 }
 
 }  // namespace

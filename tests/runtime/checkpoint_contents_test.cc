@@ -129,6 +129,7 @@ TEST_F(CheckpointContentsTest, LoopStoresWhatItChangesAndGoesOnFromAnywhere) {
     }
   }
   EXPECT_THAT(versions, ElementsAre(Pair("__engine__", SizeIs(1)),
+                                    Pair("__graph__", SizeIs(1)),
                                     Pair("count", SizeIs(4))));
   const std::vector<StateSnapshot> history = History(graph);
   ASSERT_THAT(history, SizeIs(7));

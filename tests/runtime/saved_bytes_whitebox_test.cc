@@ -1,5 +1,6 @@
 #include "weir/runtime/internal/saved_bytes.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -118,6 +119,27 @@ TEST_F(SavedBytesTest, TaskComesBackAsItWas) {
   EXPECT_EQ(task->sends[1].arg, Value("cats"));
   EXPECT_EQ(task->sends[1].timeout, absl::InfiniteDuration());
   EXPECT_FALSE(task->fires_edges);
+  EXPECT_EQ(task->version, std::nullopt);
+}
+
+TEST_F(SavedBytesTest, TaskOfAVersionComesBackAsItWas) {
+  const SavedFor names = Names();
+  SavedTask full = FullTask(names);
+  full.version = 300;
+  const auto task = ReadBack(full, names);
+  EXPECT_EQ(task->version, 300);
+  EXPECT_EQ(task->writes.size(), 3U);
+  EXPECT_EQ(task->sends.size(), 2U);
+}
+
+TEST_F(SavedBytesTest, GraphComesBackAsItWas) {
+  const std::map<std::string, std::string> types = {{"a", ""}, {"b", "int32"}};
+  const auto graph =
+      ReadBack(SavedGraph{7, ~uint64_t{0}, types, "fill"}, Names());
+  EXPECT_EQ(graph->version, 7);
+  EXPECT_EQ(graph->fingerprint, ~uint64_t{0});
+  EXPECT_EQ(graph->types, types);
+  EXPECT_EQ(graph->filler, "fill");
 }
 
 TEST_F(SavedBytesTest, PlaceComesBackAsItWas) {
@@ -294,7 +316,12 @@ void ReadDamaged(const std::string& bytes, const SavedFor& names) {
 
 TEST_F(SavedBytesTest, DamagedBytesAreAnError) {
   const SavedFor names = Names();
-  ReadDamaged<SavedTask>(BytesOf(FullTask(names)), names);
+  SavedTask task = FullTask(names);
+  ReadDamaged<SavedTask>(BytesOf(task), names);
+  task.version = 300;
+  ReadDamaged<SavedTask>(BytesOf(task), names);
+  ReadDamaged<SavedGraph>(BytesOf(SavedGraph{1, 2, {{"a", "int32"}}, "x"}),
+                          names);
   ReadDamaged<SavedFailure>(BytesOf(SavedFailure(absl::DataLossError("no"))),
                             names);
   ReadDamaged<SavedInterrupts>(
