@@ -255,7 +255,8 @@ class MermaidDrawer final : public Drawer {
 
   void Box(const std::string& id, const std::string& caption, bool oval,
            std::string_view colour) override {
-    Line(absl::StrFormat(oval ? "%s([%s])" : "%s[%s]", id, Quoted(caption)));
+    Line(absl::StrCat(id, oval ? "([" : "[", Quoted(caption),
+                      oval ? "])" : "]"));
     Fill(id, colour);
   }
   void BeginGraph(const std::string& id, const std::string& caption,
