@@ -232,6 +232,7 @@ class MermaidDrawer final : public Drawer {
       switch (c) {
         case '"':
         case '#':
+        case '%':
         case '&':
         case '<':
         case '>':

@@ -56,7 +56,9 @@ struct GraphShape {
 WEIR_EXPORT GraphShape ShapeOf(const Graph& graph);
 
 // RunTrail: what a run did to the nodes of its graph, for drawings: add each
-// event of a reader of kTasks, or of kDebug, which also has times.
+// event of a reader of kTasks, or of kDebug, which also has times. Around what
+// a node's graph does, a node that a Migration has renamed has its old name
+// until the next checkpoint.
 //
 // Threads: thread-compatible.
 class WEIR_EXPORT RunTrail {

@@ -79,6 +79,8 @@ class WEIR_EXPORT TbbExecutor final : public Executor {
   bool Cancel(TimerId timer) override;
   absl::Time Now() const override;
   int workers() const override;
+  // A task of a oneTBB arena of the host's own that waits here takes one of
+  // oneTBB's workers; all of them must not do so.
   bool RunUntil(const absl::Notification& done) override;
 
  private:

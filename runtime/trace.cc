@@ -71,6 +71,13 @@ class TraceWriter {
   std::string out_;
 };
 
+// Which of the times that a graph inside runs an event is of.
+std::string CallOf(const Event& event) {
+  if (event.ns().empty()) return {};
+  const NamespaceLevel& level = event.ns().back();
+  return absl::StrCat(level.task_id, " ", level.call);
+}
+
 std::string PathOf(const Event& event) {
   std::string path;
   for (const NamespaceLevel& level : event.ns()) {
@@ -94,31 +101,26 @@ void TraceRecorder::Add(const Event& event) {
   if (event.As<CheckpointReached>() != nullptr) {
     graph.moments.push_back({"checkpoint", now});
   }
+  const std::pair<std::string, int64_t> superstep(CallOf(event), event.step());
   if (const auto* started = event.As<TaskStarted>()) {
     Begin(graph, *started, now);
-    Slice& step = graph.supersteps[event.step()];
-    if (step.name.empty()) {
-      step = {absl::StrCat("superstep ", event.step()), now, now};
-    }
+    const std::string name = absl::StrCat("superstep ", event.step());
+    graph.supersteps.try_emplace(superstep, Slice{name, now, now});
   } else if (const auto* finished = event.As<TaskFinished>()) {
     End(graph, *finished, now);
   }
-  const auto step = graph.supersteps.find(event.step());
+  const auto step = graph.supersteps.find(superstep);
   if (step != graph.supersteps.end()) step->second.end = now;
 }
 
 void TraceRecorder::Begin(GraphTrace& graph, const TaskStarted& task,
                           absl::Time now) {
-  const auto free = std::find(graph.busy.begin(), graph.busy.end(), false);
-  const auto track = static_cast<size_t>(free - graph.busy.begin());
-  if (free == graph.busy.end()) graph.busy.push_back(false);
-  graph.busy[track] = true;
   graph.under_way[task.id] = graph.tasks.size();
   graph.tasks.push_back({.name = std::string(task.node),
                          .begin = now,
                          .end = now,
-                         .track = track,
-                         .args = {{"task", task.id}}});
+                         .args = {{"task", task.id}},
+                         .open = true});
 }
 
 void TraceRecorder::End(GraphTrace& graph, const TaskFinished& task,
@@ -127,15 +129,33 @@ void TraceRecorder::End(GraphTrace& graph, const TaskFinished& task,
   if (it == graph.under_way.end()) return;  // It began before the first event.
   Slice& slice = graph.tasks[it->second];
   graph.under_way.erase(it);
-  graph.busy[slice.track] = false;
   slice.end = now;
   slice.open = false;
   if (!task.status.ok()) {
     slice.args.emplace_back("error", std::string(task.status.message()));
   }
-  for (const Interrupt& asked : task.interrupts) {
-    slice.args.emplace_back("asks", asked.value.ToJson());
+  for (size_t i = 0; i < task.interrupts.size(); ++i) {
+    slice.args.emplace_back(absl::StrCat("asks ", i + 1),
+                            task.interrupts[i].value.ToJson());
   }
+}
+
+auto TraceRecorder::OnTracks(std::vector<Slice> slices)
+    -> std::vector<std::vector<Slice>> {
+  std::stable_sort(
+      slices.begin(), slices.end(),
+      [](const Slice& a, const Slice& b) { return a.begin < b.begin; });
+  std::vector<std::vector<Slice>> tracks;
+  for (Slice& slice : slices) {
+    const auto free = std::find_if(tracks.begin(), tracks.end(),
+                                   [&slice](const std::vector<Slice>& track) {
+                                     return track.back().end <= slice.begin;
+                                   });
+    std::vector<Slice>& track =
+        free == tracks.end() ? tracks.emplace_back() : *free;
+    track.push_back(std::move(slice));
+  }
+  return tracks;
 }
 
 std::string TraceRecorder::ToJson() const {
@@ -143,21 +163,30 @@ std::string TraceRecorder::ToJson() const {
   size_t process = 0;
   for (const auto& [path, graph] : graphs_) {
     ++process;
+    size_t track = 0;
+    const auto write = [&](const char* kind, std::vector<Slice> slices) {
+      for (const std::vector<Slice>& on : OnTracks(std::move(slices))) {
+        writer.Name("thread_name", process, track, absl::StrCat(kind, "s"));
+        for (const Slice& slice : on) {
+          writer.Slice(slice.name, kind, process, track, slice.begin, slice.end,
+                       slice.args);
+        }
+        ++track;
+      }
+    };
     writer.Name("process_name", process, 0, path.empty() ? "graph" : path);
-    writer.Name("thread_name", process, 0, "supersteps");
-    for (size_t track = 0; track < graph.busy.size(); ++track) {
-      writer.Name("thread_name", process, track + 1, "tasks");
+    std::vector<Slice> supersteps;
+    for (const auto& [key, slice] : graph.supersteps) {
+      supersteps.push_back(slice);
     }
-    for (const auto& [number, step] : graph.supersteps) {
-      writer.Slice(step.name, "superstep", process, 0, step.begin, step.end,
-                   {});
+    write("superstep", std::move(supersteps));
+    std::vector<Slice> tasks = graph.tasks;
+    for (Slice& task : tasks) {
+      if (!task.open) continue;
+      task.end = last_;
+      task.args.emplace_back("state", "unfinished");
     }
-    for (const Slice& task : graph.tasks) {
-      auto args = task.args;
-      if (task.open) args.emplace_back("state", "unfinished");
-      writer.Slice(task.name, "task", process, task.track + 1, task.begin,
-                   task.open ? last_ : task.end, args);
-    }
+    write("task", std::move(tasks));
     for (const Moment& moment : graph.moments) {
       writer.Instant(moment.name, process, 0, moment.time);
     }

@@ -18,9 +18,10 @@ inline namespace v0 {
 
 // TraceRecorder: a run on a time line: add each event of a reader of kDebug,
 // and open what ToJson() gives with ui.perfetto.dev or chrome://tracing. Each
-// graph is a process: one track has its supersteps, checkpoints and warnings,
-// the others its tasks, as many tracks as there were tasks at once. Events of
-// other modes are ignored: they have no time.
+// graph is a process: its first track has its supersteps, checkpoints and
+// warnings, others its tasks, as many tracks as there were tasks at once; a
+// graph inside that runs several times at once has as many for supersteps.
+// Events of other modes are ignored: they have no time.
 //
 //   weir::TraceRecorder trace;
 //   weir::RunStream stream = graph.Stream(
@@ -39,13 +40,13 @@ class WEIR_EXPORT TraceRecorder {
   std::string ToJson() const;
 
  private:
+  using Args = std::vector<std::pair<std::string, std::string>>;
   struct Slice {
     std::string name;
     absl::Time begin;
     absl::Time end;
-    size_t track = 0;
-    std::vector<std::pair<std::string, std::string>> args{};
-    bool open = true;
+    Args args{};
+    bool open = false;
   };
   struct Moment {
     std::string name;
@@ -53,14 +54,16 @@ class WEIR_EXPORT TraceRecorder {
   };
   struct GraphTrace {
     std::vector<Slice> tasks;
-    std::map<int64_t, Slice> supersteps;
+    // By the call of the graph, and by number.
+    std::map<std::pair<std::string, int64_t>, Slice> supersteps;
     std::vector<Moment> moments;
-    std::vector<bool> busy;                     // Tracks.
-    std::map<std::string, size_t> under_way{};  // Tasks by their ids.
+    std::map<std::string, size_t> under_way;  // Tasks by their ids.
   };
 
   void Begin(GraphTrace& graph, const TaskStarted& task, absl::Time now);
   void End(GraphTrace& graph, const TaskFinished& task, absl::Time now);
+  // Gives each slice the first track that is free when it begins.
+  static std::vector<std::vector<Slice>> OnTracks(std::vector<Slice> slices);
 
   std::map<std::string, GraphTrace> graphs_;  // By path.
   absl::Time first_ = absl::InfiniteFuture();

@@ -35,7 +35,9 @@ Values OutputOf(const CompiledGraph& graph, const Values& all) {
 }
 
 // How many answers are waited for at once: many, and not all that a store has.
+// Events may be megabytes for each run.
 constexpr size_t kCallsAtOnce = 1'000;
+constexpr size_t kRunsAtOnce = 50;
 
 absl::Status GraphMissing(const ServedRun& run) {
   return absl::FailedPreconditionError(absl::StrFormat(
@@ -474,8 +476,8 @@ void Service::ReadEventsAhead(const std::vector<RunPtr>& all) {
   for (const RunPtr& run : all) {
     if (run->resumable) runs.push_back(run);
   }
-  for (size_t at = 0; at < runs.size(); at += kCallsAtOnce) {
-    const size_t count = std::min(kCallsAtOnce, runs.size() - at);
+  for (size_t at = 0; at < runs.size(); at += kRunsAtOnce) {
+    const size_t count = std::min(kRunsAtOnce, runs.size() - at);
     using Found = std::vector<EventRow>;
     const auto stored =
         AwaitEach<Found>(count, [this, &runs, at](size_t i, auto done) {

@@ -1194,7 +1194,10 @@ void StepTask::AwaitRoom(std::coroutine_handle<> body) {
   };
   DurableEvents* const durable = log.durable();
   if (durable == nullptr) return await_readers();
-  durable->AwaitStored(std::move(await_readers));
+  const auto wait = Ref<TimedWait>::Adopt(
+      new TimedWait(run->executor(), std::move(await_readers)));
+  durable->AwaitStored([wait] { wait->FireNow(); });
+  wait->Arm(absl::InfiniteDuration(), stop_token());
 }
 
 void StepTask::EmitMessage(std::string id, Value piece,

@@ -54,7 +54,11 @@ void TableParking::Wait(const std::atomic<uint32_t>& word, uint32_t expected,
   Sleeper self{.word = &word, .next = bucket.first, .woken = {}};
   bucket.first = &self;
   while (self.asleep && SteadyNow() < deadline) {
-    self.woken.WaitWithTimeout(&bucket.mutex, deadline - SteadyNow());
+    // Abseil's timeouts are of the wall clock: one that is set back makes this
+    // late by no more than that.
+    constexpr absl::Duration kLongest = absl::Seconds(10);
+    self.woken.WaitWithTimeout(&bucket.mutex,
+                               std::min(deadline - SteadyNow(), kLongest));
   }
   Remove(bucket, self);
 }

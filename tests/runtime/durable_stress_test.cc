@@ -277,7 +277,7 @@ TEST(DurableStressTest, NoWriteOfTasksThatEndTogetherIsLost) {
 
 // Bytes of this process that are in memory; 0 where a sanitizer has its own.
 int64_t Resident() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef NDEBUG  // Builds with asserts are those for sanitizers.
   return 0;
 #else
   int64_t pages = 0;

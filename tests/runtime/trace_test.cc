@@ -95,6 +95,37 @@ TEST(TraceTest, NamesGraphsAndSaysWhatWentWrong) {
   EXPECT_THAT(errors, ElementsAre("\"no\" luck"));
 }
 
+TEST(TraceTest, EachCallOfAGraphInsideHasItsOwnSupersteps) {
+  StateGraph inner;
+  inner.AddNode("first", Sleeper(absl::Milliseconds(1)));
+  inner.AddNode("second", Sleeper(absl::Milliseconds(1)));
+  inner.AddEdge(kStart, "first");
+  inner.AddEdge("first", "second");
+  StateGraph builder;
+  builder.AddNode("one", *inner.Compile());
+  builder.AddNode(
+      "two", [graph = *inner.Compile()](NodeContext& node) -> Task<NodeResult> {
+        for (int i = 0; i < 2; ++i) {
+          (void)co_await node.Invoke(graph, Update());
+        }
+        co_return NodeResult();
+      });
+  builder.AddEdge(kStart, "one");
+  builder.AddEdge("one", "two");
+  const absl::StatusOr<Graph> graph = builder.Compile();
+  SimExecutor executor(1);
+  TraceRecorder trace;
+  RunStream stream = graph->Stream(
+      Update(), {.modes = kDebug, .subgraphs = true, .executor = &executor});
+  while (const Event* event = stream.Next()) trace.Add(*event);
+  EXPECT_THAT(
+      Slices(Json::parse(trace.ToJson()), "superstep"),
+      ElementsAre("1/0 superstep 1 0+2000", "1/0 superstep 2 2000+4000",
+                  "2/0 superstep 1 0+1000", "2/0 superstep 2 1000+1000",
+                  "3/0 superstep 1 2000+1000", "3/0 superstep 2 3000+1000",
+                  "3/0 superstep 1 4000+1000", "3/0 superstep 2 5000+1000"));
+}
+
 TEST(TraceTest, WhatHasNotEndedSaysSo) {
   StateGraph builder;
   builder.AddNode("nap", Sleeper(absl::Seconds(1)));
