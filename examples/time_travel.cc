@@ -1,8 +1,10 @@
 // Every superstep leaves a checkpoint: a thread's history can be read, and a
 // run can go on from any part of it, with other values. What was there stays.
 
+#include <cstdlib>
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "weir/channels/append_log.h"
 #include "weir/channels/last_value.h"
@@ -15,6 +17,7 @@ template <class T>
 T OrExit(absl::StatusOr<T> result) {
   if (!result.ok()) {
     std::cerr << result.status() << '\n';
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing runs then.
     std::exit(1);
   }
   return *std::move(result);
