@@ -49,25 +49,38 @@ class WEIR_EXPORT SavedState {
   }
   // Sets the channel to what `convert(const Old&)` makes of what it holds, if
   // it holds anything. What tasks have written to it that is not merged yet is
-  // converted as well, where it is an Old.
+  // converted as well, where it is an Old; see ConvertWrites(). `convert` is
+  // kept until the thread is loaded, and so has to capture by value.
   template <class Old, class F>
   absl::Status Convert(std::string_view channel, F convert) {
-    return ConvertValue(channel, TypeOf<Old>(),
-                        [convert = std::move(convert)](const Value& old) {
-                          return Value(convert(*old.As<Old>()));
-                        });
+    return ConvertValue(channel, TypeOf<Old>(), Wrap<Old>(std::move(convert)));
+  }
+  // Converts alone what tasks have written to the channel that is not merged
+  // yet. Besides Convert() for a channel that is written otherwise than it is
+  // read, as an AppendLog<Old> is by an Old.
+  template <class Old, class F>
+  void ConvertWrites(std::string_view channel, F convert) {
+    ConvertWritten(channel, TypeOf<Old>(), Wrap<Old>(std::move(convert)));
   }
 
  private:
   friend class internal::SavedBy;
   explicit SavedState(internal::SavedBy* of) : of_(of) {}
 
+  template <class Old, class F>
+  static std::function<Value(const Value&)> Wrap(F convert) {
+    return [convert = std::move(convert)](const Value& old) {
+      return Value(convert(*old.As<Old>()));
+    };
+  }
   absl::StatusOr<Value> Read(std::string_view channel,
                              const internal::ValueType* type) const;
   void Write(std::string_view channel, Value value);
   absl::Status ConvertValue(std::string_view channel,
                             const internal::ValueType* type,
                             std::function<Value(const Value&)> convert);
+  void ConvertWritten(std::string_view channel, const internal::ValueType* type,
+                      std::function<Value(const Value&)> convert);
 
   internal::SavedBy* const of_;
 };
@@ -94,8 +107,16 @@ class WEIR_EXPORT SavedState {
 // older weir has saved, which notes no version, counts as of version 0. Once a
 // task has ended in the new version, the old one refuses the thread.
 //
-// Errors:   of a thread whose nodes both become one and are both to run:
-//           FailedPrecondition.
+// Errors:   FailedPrecondition of a thread whose nodes both become one and are
+//           both to run; of one that is to go on where a task of a dropped node
+//           has ended and is not merged yet, unless it wrote nothing and led
+//           nowhere by itself: go on with the graph that saved the thread until
+//           the superstep has ended, or rename the node; of a join that has
+//           begun and changes, if '+' in the name of a node leaves open whose
+//           it is. Compile() refuses with InvalidArgument an old name that a
+//           node of the graph has again, if that node or the renamed one has a
+//           graph inside or NodeOptions::calls: what is stored of graphs inside
+//           is found by the name.
 // Threads:  `values` is called by several runs at once.
 struct Migration {
   // CompileOptions::version; at most one migration begins at each.

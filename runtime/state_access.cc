@@ -291,8 +291,8 @@ absl::Status Access::Update(Run& run, std::vector<StateUpdate>& updates) {
         update.as_node.empty() ? run.LastNode() : run.FindNode(update.as_node);
     if (node == nullptr && update.as_node.empty()) {
       return InvalidUpdate(
-          "several nodes ran last, so that the update must name its node; set "
-          "StateUpdate::as_node");
+          "several nodes ran last, or a migration has dropped one that did, so "
+          "that the update must name its node; set StateUpdate::as_node");
     }
     if (node == nullptr) {
       return InvalidUpdate(absl::StrFormat(

@@ -147,7 +147,8 @@ struct CompiledGraph {
     return "a node of another graph";
   }
 
-  // The node that this is the name of, or once was; null if there is none.
+  // The node that this is the name of, or once was; null if there is none. Of
+  // nodes with graphs inside no name is both; see MigrationMistakes().
   const CompiledNode* FindNode(const std::string& node) const {
     auto it = node_index.find(node);
     if (it != node_index.end()) return &nodes[it->second];

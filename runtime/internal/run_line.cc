@@ -58,6 +58,29 @@ std::string WithoutTasks(const std::string& ns) {
   return absl::StrJoin(levels, "|");
 }
 
+// Refuses to go on where a task of a dropped node has ended, and what it did is
+// not merged.
+absl::Status CheckDropped(const Run& run, const SavedBy* by,
+                          const FoundWrites& found, std::string_view thread) {
+  if (by == nullptr) return absl::OkStatus();
+  for (const auto& [node, send] : by->dropped_tasks()) {
+    const TaskWrites* const task = found.Find(PlannedTaskId(run, node, send));
+    if (task == nullptr || !task->finished()) continue;
+    const bool led =
+        !task->gotos.empty() ||
+        std::any_of(task->sends.begin(), task->sends.end(),
+                    [](const SavedSend& to) { return !to.node.empty(); });
+    if (task->writes.empty() && !led) continue;
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "in thread '%s' a task of node '%s' has ended, the superstep has not, "
+        "and a migration drops the node, with what the task did; go on with "
+        "the graph that saved the thread until the superstep has ended, or "
+        "rename the node to one of graph '%s'",
+        std::string(thread), node, run.graph().name));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 // What a store keeps of a Send: channels that are not saved are not in it.
@@ -442,6 +465,12 @@ absl::Status Run::Resume(Input input) {
     }
   }
 
+  if (!line_->travelling) {
+    absl::Status s = CheckDropped(*this, line_->saved_by.get(), line_->found,
+                                  env_->session->thread());
+    if (!s.ok()) return s;
+  }
+
   // What is of another place in the thread is to be stored here, too.
   const bool forks =
       line_->travelling &&
@@ -532,6 +561,7 @@ absl::Status Run::ApplyNullTask(TaskWrites& null) {
     if (node < graph_->nodes.size()) triggers_.Fire(node);
   }
   for (const SavedSend& send : null.sends) {
+    // One to a dropped node keeps its place.
     const uint32_t node =
         send.node.empty() ? kToEnd : graph_->Resolve(NodeRef(send.node));
     if (node < graph_->nodes.size() || node == kToEnd) {
@@ -615,16 +645,26 @@ absl::Status Run::Restore(CheckpointTuple tuple, SavedPieces& pieces) {
   return absl::OkStatus();
 }
 
-// Forgets the tasks of nodes that a migration has dropped.
+// Forgets the tasks of nodes that a migration has dropped. What ended ones have
+// done is kept; see CheckDropped().
 void Run::DropTasks(const SavedBy& by) {
   if (by.dropped_tasks().empty()) return;
   for (const auto& [node, send] : by.dropped_tasks()) {
-    line_->found.Drop(PlannedTaskId(*this, node, send));
+    const std::string id = PlannedTaskId(*this, node, send);
+    const TaskWrites* const task = line_->found.Find(id);
+    if (task != nullptr && !task->finished()) line_->found.Drop(id);
   }
   const bool sends =
       std::any_of(sends_.begin(), sends_.end(),
                   [](const PendingSend& send) { return send.node != kToEnd; });
   if (triggers_.any_due() || sends) return;
+  const TaskWrites* const null = line_->found.Find(kNullTask);
+  if (null != nullptr &&
+      (!null->gotos.empty() ||
+       std::any_of(null->sends.begin(), null->sends.end(),
+                   [](const SavedSend& send) { return !send.node.empty(); }))) {
+    return;
+  }
   // Nothing else was left to run.
   channels_.Finish();
   triggers_.Finish();
@@ -657,6 +697,8 @@ const SavedFor& Run::StoredNames() const {
 absl::Status Run::RestoreChannel(const SavedBy::Saved& saved, bool here,
                                  SavedPieces& pieces) {
   const SavedChannel* const stored = saved.stored;
+  // Set to nothing.
+  if (stored == nullptr && !saved.value.has_value()) return absl::OkStatus();
   const bool moved = stored == nullptr || stored->channel != saved.name;
   if (stored != nullptr && moved && here) {
     line_->next.removed.push_back(stored->channel);
@@ -721,8 +763,14 @@ absl::Status Run::LoadWrites(const std::vector<PendingWrite>& writes) {
       if (!record.ok()) return record.status();
       const int version = (*record)->version.value_or(graph_->version);
       if (line_->saved_by != nullptr) {
-        record = line_->saved_by->Migrate(*std::move(record));
-        if (!record.ok()) return record.status();
+        record = line_->saved_by->Migrate(*std::move(record),
+                                          write.task_id == kNullTask);
+        if (!record.ok()) {
+          return absl::Status(
+              record.status().code(),
+              absl::StrFormat("in thread '%s': %s", env_->session->thread(),
+                              std::string(record.status().message())));
+        }
       } else if (version != graph_->version) {
         return absl::FailedPreconditionError(absl::StrFormat(
             "in thread '%s' a task of the superstep that has begun has run in "
@@ -800,8 +848,17 @@ std::string Run::SavedByText() const {
              : absl::StrCat("; it ", line_->saved_by->ToString());
 }
 
-// A node that the thread is to go on at, by the name that is stored.
+// A node that the thread is to go on at, by the name that is stored; kToEnd for
+// the one of a Send that a migration has dropped.
 absl::StatusOr<uint32_t> Run::StoredNode(const std::string& name) const {
+  if (name.empty()) {
+    if (line_->saved_by != nullptr && line_->saved_by->migrates()) {
+      return kToEnd;
+    }
+    return absl::DataLossError(absl::StrFormat(
+        "thread '%s' is to go on at a node without a name, which no run stores",
+        env_->session->thread()));
+  }
   const uint32_t node = graph_->Resolve(NodeRef(name));
   if (node < graph_->nodes.size()) return node;
   return absl::FailedPreconditionError(absl::StrFormat(
@@ -818,7 +875,6 @@ absl::Status Run::CheckNodes(const SavedTask& record) const {
     s.Update(StoredNode(name).status());
   }
   for (const SavedSend& send : record.sends) {
-    if (send.node.empty()) continue;  // Dropped.
     s.Update(StoredNode(send.node).status());
   }
   return s;
@@ -843,8 +899,7 @@ absl::Status Run::RestoreEngine(const SavedEngine& engine, int64_t step) {
     triggers_.Fire(*node);
   }
   for (const SavedSend& send : rest.sends) {
-    absl::StatusOr<uint32_t> node =
-        send.node.empty() ? kToEnd : node_of(send.node);
+    absl::StatusOr<uint32_t> node = node_of(send.node);
     if (!node.ok()) return node.status();
     sends_.push_back({*node, send.arg, send.timeout});
   }
@@ -964,11 +1019,9 @@ bool Run::SaveCheckpoint(std::string_view source, int64_t step) {
 
 void Run::MakeCheckpoint(std::string_view source, int64_t step) {
   Line& line = *line_;
-  if (line.saved_by != nullptr) {
-    line.saved_by = nullptr;
-    std::erase_if(sends_,
-                  [](const PendingSend& send) { return send.node == kToEnd; });
-  }
+  line.saved_by = nullptr;
+  std::erase_if(sends_,
+                [](const PendingSend& send) { return send.node == kToEnd; });
   line.parent = line.current;
   line.current = env_->session->NewId();
   line.created_at = executor().Now();
@@ -1372,6 +1425,8 @@ const CompiledNode* Run::FindNode(std::string_view name) const {
 const CompiledNode* Run::LastNode() const {
   if (!line_->current.has_value()) return &graph_->start;
   if (graph_->nodes.size() == 1) return &graph_->nodes[0];
+  const SavedBy* const by = line_->saved_by.get();
+  if (by != nullptr && by->dropped_ran()) return nullptr;
   if (line_->ran.empty()) return &graph_->start;
   return line_->ran.size() == 1 ? FindNode(line_->ran[0]) : nullptr;
 }
@@ -1440,6 +1495,9 @@ absl::Status Run::TakeInput(Update update) {
 }
 
 absl::Status Run::EndPlanned() {
+  absl::Status unmerged = CheckDropped(*this, line_->saved_by.get(),
+                                       line_->found, env_->session->thread());
+  if (!unmerged.ok()) return unmerged;
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (!tasks_[i].stored) {
       tasks_[i].fires_edges = false;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -71,6 +72,16 @@ bool RemembersByName(const CompiledNode& node) {
   };
   return remembers(node.graph) ||
          std::any_of(node.calls.begin(), node.calls.end(), remembers);
+}
+
+bool HasInside(const CompiledNode& node) {
+  return node.graph != nullptr || !node.calls.empty();
+}
+
+// Whether `name` is one of `names`, which are joined by '+'.
+bool IsAmong(const std::string& names, const std::string& name) {
+  return absl::StrContains(absl::StrCat("+", names, "+"),
+                           absl::StrCat("+", name, "+"));
 }
 
 // The name that `names` gives, or the old one.
@@ -161,8 +172,21 @@ std::vector<std::string> MigrationMistakes(const CompiledGraph& graph) {
       for (size_t next = i + 1; next < all.size(); ++next) {
         if (all[next].from >= all[i].to) now = Renamed(all[next].nodes, now);
       }
+      if (now == was) continue;
       const auto at = graph.node_index.find(now);
-      if (at == graph.node_index.end() || now == was ||
+      const auto again = graph.node_index.find(was);
+      if (again != graph.node_index.end() &&
+          (HasInside(graph.nodes[again->second]) ||
+           (at != graph.node_index.end() &&
+            HasInside(graph.nodes[at->second])))) {
+        mistakes.push_back(absl::StrFormat(
+            "a migration from version %d %s node '%s', the graph has another "
+            "'%s', and graphs inside are found by the names of nodes; give the "
+            "new node another name",
+            all[i].from, now.empty() ? "drops" : "renames", was, was));
+        continue;
+      }
+      if (at == graph.node_index.end() ||
           !RemembersByName(graph.nodes[at->second])) {
         continue;
       }
@@ -369,7 +393,9 @@ absl::Status SavedBy::Migrate(const SavedEngine& stored, SavedEngine* now) {
     absl::Status s = NoteTask(name, add(name, &now->due), -1);
     if (!s.ok()) return s;
   }
-  for (const std::string& name : stored.ran) add(name, &now->ran);
+  for (const std::string& name : stored.ran) {
+    dropped_ran_ |= add(name, &now->ran).empty();
+  }
   now->ran_here = stored.ran_here;
   now->wrote_output = stored.wrote_output;
   if (stored.rest == nullptr) return absl::OkStatus();
@@ -381,12 +407,13 @@ absl::Status SavedBy::Migrate(const SavedEngine& stored, SavedEngine* now) {
   for (const SavedSend& send : was.sends) {
     absl::StatusOr<SavedSend> sent = SendNow(steps_, send);
     if (!sent.ok()) return sent.status();
-    const auto index = static_cast<int32_t>(rest.sends.size());
-    absl::Status s = NoteTask(send.node, sent->node, index);
+    absl::Status s = NoteTask(send.node, sent->node, sends_++);
     if (!s.ok()) return s;
     rest.sends.push_back(*std::move(sent));
   }
-  for (const SavedJoin& join : was.joins) AddJoin(join, &rest);
+  for (const SavedJoin& join : was.joins) {
+    if (absl::Status s = AddJoin(join, &rest); !s.ok()) return s;
+  }
   rest.start_is_command = was.start_is_command;
   if (was.start != nullptr) {
     absl::StatusOr<Command> start = CommandNow(steps_, *was.start);
@@ -396,12 +423,47 @@ absl::Status SavedBy::Migrate(const SavedEngine& stored, SavedEngine* now) {
   return absl::OkStatus();
 }
 
+// Whether a name that holds '+' may be among the sources of a join.
+bool SavedBy::IsUnclear(const std::string& sources) const {
+  const auto unclear = [&sources](const std::string& name) {
+    return absl::StrContains(name, '+') && IsAmong(sources, name);
+  };
+  for (const CompiledNode& node : graph_.nodes) {
+    if (unclear(node.name)) return true;
+  }
+  for (const Migration* step : steps_) {
+    for (const auto& [was, now] : step->nodes) {
+      if (unclear(was)) return true;
+    }
+  }
+  return false;
+}
+
 // A join is known by the names of its nodes, and its sources by their places in
 // the order of names.
-void SavedBy::AddJoin(const SavedJoin& stored, SavedEngine::Rest* rest) const {
+absl::Status SavedBy::AddJoin(const SavedJoin& stored,
+                              SavedEngine::Rest* rest) const {
+  const auto keep = [&] {
+    rest->joins.push_back(stored);
+    return absl::OkStatus();
+  };
   const std::vector<std::string> parts = absl::StrSplit(stored.name, ':');
-  if (parts.size() != 3) return rest->joins.push_back(stored);
+  if (parts.size() != 3) return keep();
   const std::string target = NodeNow(steps_, parts[2]);
+  if (IsUnclear(parts[1])) {
+    bool changes = target != parts[2];
+    for (const Migration* step : steps_) {
+      for (const auto& [was, now] : step->nodes) {
+        changes |= IsAmong(parts[1], was);
+      }
+    }
+    if (!changes) return keep();
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the join '%s' has begun, a migration changes it, and the name of a "
+        "node holds '+', so that it is not clear whose it is; go on with the "
+        "graph that saved the thread until it has led to '%s'",
+        stored.name, parts[2]));
+  }
   const std::vector<std::string> sources = absl::StrSplit(parts[1], '+');
   std::set<std::string> now;
   std::set<std::string> unseen;
@@ -414,10 +476,10 @@ void SavedBy::AddJoin(const SavedJoin& stored, SavedEngine::Rest* rest) const {
     }
     now.insert(std::move(source));
   }
-  if (target.empty() || unseen.size() == now.size()) return;
+  if (target.empty() || unseen.size() == now.size()) return absl::OkStatus();
   SavedJoin joined;
   joined.name = absl::StrCat("join:", absl::StrJoin(now, "+"), ":", target);
-  if (joined.name == stored.name) return rest->joins.push_back(stored);
+  if (joined.name == stored.name) return keep();
   uint32_t i = 0;
   for (const std::string& source : now) {
     if (!unseen.contains(source)) joined.seen.push_back(i);
@@ -431,12 +493,22 @@ void SavedBy::AddJoin(const SavedJoin& stored, SavedEngine::Rest* rest) const {
   const bool dropped = now.size() < sources.size() && unseen.empty();
   if (dropped) rest->waiting.push_back(target);
   if (known || !dropped) rest->joins.push_back(std::move(joined));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const SavedTask>> SavedBy::Migrate(
-    std::shared_ptr<const SavedTask> stored) const {
+    std::shared_ptr<const SavedTask> stored, bool is_command) {
   const int since = stored->version.value_or(version());
-  if (since == graph_.version) return stored;
+  if (since == graph_.version) {
+    if (is_command) sends_ += static_cast<int32_t>(stored->sends.size());
+    return stored;
+  }
+  if (since > graph_.version) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "a task of the superstep that has begun has run in version %d of the "
+        "graph, and '%s' is version %d; run it with version %d or a later one",
+        since, graph_.name, graph_.version, since));
+  }
   const auto first = std::find_if(
       steps_.begin(), steps_.end(),
       [since](const Migration* step) { return step->from == since; });
@@ -446,17 +518,51 @@ absl::StatusOr<std::shared_ptr<const SavedTask>> SavedBy::Migrate(
         "version %d of '%s'; add one from there to CompileOptions::migrations",
         since, graph_.version, graph_.name));
   }
-  const Steps steps = absl::MakeConstSpan(steps_).subspan(
-      static_cast<size_t>(first - steps_.begin()));
+  const auto before = static_cast<size_t>(first - steps_.begin());
+  const Steps steps = absl::MakeConstSpan(steps_);
+  auto now = TaskNow(steps.subspan(before), *stored);
+  if (!now.ok() || !is_command) return now;
+  absl::Status s = NoteCommand(steps.first(before), *stored, **now);
+  if (!s.ok()) return s;
+  return now;
+}
+
+// Takes note of the tasks that a command has planned: `now` is `stored`,
+// migrated by the steps after those `before`.
+absl::Status SavedBy::NoteCommand(Steps before, const SavedTask& stored,
+                                  const SavedTask& now) {
+  const Steps after = absl::MakeConstSpan(steps_).subspan(before.size());
+  const auto note = [&](const std::string& was, const std::string& is,
+                        int32_t send) {
+    // It may have been planned already, by a name that is older still.
+    const auto at = names_in_ids_.find(is);
+    if (at != names_in_ids_.end() && NodeNow(before, at->second) == was) {
+      return absl::OkStatus();
+    }
+    return NoteTask(was, is, send);
+  };
+  for (const std::string& name : stored.gotos) {
+    absl::Status s = note(name, NodeNow(after, name), -1);
+    if (!s.ok()) return s;
+  }
+  for (size_t i = 0; i < stored.sends.size(); ++i) {
+    absl::Status s = note(stored.sends[i].node, now.sends[i].node, sends_++);
+    if (!s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const SavedTask>> SavedBy::TaskNow(
+    Steps steps, const SavedTask& stored) const {
   auto now = std::make_shared<SavedTask>();
   now->names = graph_.names;
-  now->fires_edges = stored->fires_edges;
-  for (const Write& write : stored->writes) {
+  now->fires_edges = stored.fires_edges;
+  for (const Write& write : stored.writes) {
     if (write.channel == kReturnValue) {
       now->writes.push_back(write);
       continue;
     }
-    std::string name = stored->names->names[write.channel];
+    std::string name = stored.names->names[write.channel];
     Value value = write.value;
     if (absl::Status s = WriteNow(steps, &name, &value); !s.ok()) return s;
     const std::optional<uint32_t> channel = graph_.FindChannel(name);
@@ -464,11 +570,11 @@ absl::StatusOr<std::shared_ptr<const SavedTask>> SavedBy::Migrate(
     now->writes.push_back(
         Write(std::move(value), *channel, graph_.schema, write.overwrite != 0));
   }
-  for (const std::string& name : stored->gotos) {
+  for (const std::string& name : stored.gotos) {
     std::string node = NodeNow(steps, name);
     if (!node.empty()) now->gotos.push_back(std::move(node));
   }
-  for (const SavedSend& send : stored->sends) {
+  for (const SavedSend& send : stored.sends) {
     absl::StatusOr<SavedSend> sent = SendNow(steps, send);
     if (!sent.ok()) return sent.status();
     now->sends.push_back(*std::move(sent));
@@ -604,9 +710,15 @@ absl::Status SavedState::ConvertValue(
     if (!old.ok()) return old.status();
     Write(channel, convert(*old));
   }
+  ConvertWritten(channel, type, std::move(convert));
+  return absl::OkStatus();
+}
+
+void SavedState::ConvertWritten(std::string_view channel,
+                                const internal::ValueType* type,
+                                std::function<Value(const Value&)> convert) {
   of_->conversions_.push_back(
       {of_->step_, std::string(channel), type, std::move(convert)});
-  return absl::OkStatus();
 }
 
 }  // namespace v0

@@ -70,8 +70,9 @@ class SavedBy {
   // The same of records. A Send to a node that is dropped is left without a
   // node, in its place.
   absl::Status Migrate(const SavedEngine& stored, SavedEngine* now);
+  // `is_command`: it is the null task's, which plans tasks. After the engine's.
   absl::StatusOr<std::shared_ptr<const SavedTask>> Migrate(
-      std::shared_ptr<const SavedTask> stored) const;
+      std::shared_ptr<const SavedTask> stored, bool is_command);
 
   // What tasks of a node are called in ids, as long as they are those of the
   // checkpoint. For names of the graph's.
@@ -84,6 +85,8 @@ class SavedBy {
   const std::vector<std::pair<std::string, int32_t>>& dropped_tasks() const {
     return dropped_tasks_;
   }
+  // Whether a node that ran last is dropped.
+  bool dropped_ran() const { return dropped_ran_; }
 
  private:
   friend class weir::SavedState;
@@ -109,7 +112,12 @@ class SavedBy {
                         int32_t send);
 
   static std::string NodeNow(Steps steps, std::string name);
-  void AddJoin(const SavedJoin& stored, SavedEngine::Rest* rest) const;
+  absl::Status AddJoin(const SavedJoin& stored, SavedEngine::Rest* rest) const;
+  bool IsUnclear(const std::string& sources) const;
+  absl::StatusOr<std::shared_ptr<const SavedTask>> TaskNow(
+      Steps steps, const SavedTask& stored) const;
+  absl::Status NoteCommand(Steps before, const SavedTask& stored,
+                           const SavedTask& now);
   absl::Status WriteNow(Steps steps, std::string* channel, Value* value) const;
   absl::StatusOr<SavedSend> SendNow(Steps steps, const SavedSend& stored) const;
   absl::StatusOr<Value> ArgNow(Steps steps, const Value& stored) const;
@@ -127,6 +135,8 @@ class SavedBy {
   const Migration* step_ = nullptr;  // Whose values are being changed.
   std::map<std::string, std::string> names_in_ids_;  // By the graph's.
   std::vector<std::pair<std::string, int32_t>> dropped_tasks_;
+  bool dropped_ran_ = false;
+  int32_t sends_ = 0;  // The planned ones, so far.
 };
 
 }  // namespace internal

@@ -669,6 +669,250 @@ TEST_P(MigrationsTest, TwoChannelsDoNotBecomeOne) {
       {"'count'", "'notes'"});
 }
 
+// What a command has planned.
+TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
+  int paid = 0;
+  const auto make = [&paid](const std::string& pay, const std::string& ask,
+                            Builder& builder) {
+    builder.Entry("first");
+    builder.AddNode(pay, [&paid](NodeContext&) { ++paid; });
+    builder.AddNode(ask, [to = builder.notes](NodeContext& node) -> NodeResult {
+      absl::StatusOr<std::string> answer = node.Interrupt<std::string>("well?");
+      if (!answer.ok()) return answer.status();
+      return Update(to, *answer);
+    });
+  };
+  Builder was;
+  make("pay", "ask", was);
+  ASSERT_TRUE(Run(MustCompile(was), Update()).ok());
+  const auto asked =
+      Run(MustCompile(was),
+          Input::Command({.go_to = {Target("ask"), Target("pay")}}));
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  ASSERT_THAT(asked->interrupts, SizeIs(1));
+  EXPECT_EQ(paid, 1);
+  Builder both;
+  make("charge", "one", both);
+  ExpectRefused(
+      MustCompile(
+          both, {.version = 1,
+                 .migrations = {{.from = 0,
+                                 .to = 1,
+                                 .nodes = {{"ask", "one"}, {"pay", "one"}}}}}),
+      {"'ask'", "'pay'", "'one'"});
+  Builder without;
+  without.Entry("first");
+  const auto none = State(MustCompile(
+      without,
+      {.version = 1,
+       .migrations = {
+           {.from = 0, .to = 1, .nodes = {{"ask", ""}, {"pay", ""}}}}}));
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_THAT(none->next, IsEmpty());
+  EXPECT_THAT(none->interrupts, IsEmpty());
+  Builder is;
+  make("charge", "approve", is);
+  const Graph graph = MustCompile(
+      is, {.version = 1,
+           .migrations = {{.from = 0,
+                           .to = 1,
+                           .nodes = {{"ask", "approve"}, {"pay", "charge"}}}}});
+  const auto end =
+      Run(graph, Input::ResumeEach({{asked->interrupts[0].id, Value("yes")}}));
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_THAT(end->Get(is.notes), ElementsAre("first@1", "yes"));
+  EXPECT_EQ(paid, 1);
+}
+
+TEST_P(MigrationsTest, SendsOfACommandKeepTheirIdsAfterThoseOfTheSuperstep) {
+  std::vector<std::string> ran;
+  const auto make = [&ran](const std::string& b, const std::string& pay,
+                           const std::string& ask, Builder& builder) {
+    builder.AddNode("a", [b](NodeContext&) { return Send(b, Value(1)); });
+    builder.AddEdge(kStart, "a");
+    for (const std::string& name : {b, pay}) {
+      builder.AddNode(name,
+                      [&ran, name](NodeContext&) { ran.push_back(name); });
+    }
+    builder.AddNode(ask, [to = builder.notes](NodeContext& node) -> NodeResult {
+      absl::StatusOr<std::string> answer = node.Interrupt<std::string>("well?");
+      if (!answer.ok()) return answer.status();
+      return Update(to, *answer);
+    });
+  };
+  Builder was;
+  make("b", "pay", "ask", was);
+  RunUpTo("b", MustCompile(was));
+  const auto asked =
+      Run(MustCompile(was),
+          Input::Command({.go_to = {Target(Send("ask", Value(1))),
+                                    Target(Send("pay", Value(1)))}}));
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  ASSERT_THAT(asked->interrupts, SizeIs(1));
+  EXPECT_THAT(ran, UnorderedElementsAre("b", "pay"));
+  Builder is;
+  make("c", "charge", "approve", is);
+  const Graph graph = MustCompile(
+      is,
+      {.version = 1,
+       .migrations = {
+           {.from = 0,
+            .to = 1,
+            .nodes = {{"b", "c"}, {"ask", "approve"}, {"pay", "charge"}}}}});
+  const auto end =
+      Run(graph, Input::ResumeEach({{asked->interrupts[0].id, Value("yes")}}));
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_THAT(end->Get(is.notes), ElementsAre("yes"));
+  EXPECT_THAT(ran, UnorderedElementsAre("b", "pay"));
+}
+
+TEST_P(MigrationsTest, WhatADroppedNodeHasDoneIsNotLost) {
+  bool broken = true;
+  const auto make = [&broken](Builder& builder) {
+    builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
+      if (broken) return absl::UnavailableError("not now");
+      return NodeResult();
+    });
+    builder.AddEdge(kStart, "fails");
+  };
+  Builder was;
+  make(was);
+  was.Entry("ends");
+  EXPECT_FALSE(Run(MustCompile(was), Update()).ok());
+  broken = false;
+  Builder is;
+  make(is);
+  const Graph graph = MustCompile(
+      is, {.version = 1,
+           .migrations = {{.from = 0, .to = 1, .nodes = {{"ends", ""}}}}});
+  const auto refused =
+      IsError(ErrorKind::kNone, absl::StatusCode::kFailedPrecondition,
+              {"'ann's'", "'ends'", "rename the node"});
+  EXPECT_THAT(Run(graph, Input::Continue()).status(), refused);
+  const auto ended = WithStore([&](Checkpointer& store) {
+    return graph.UpdateState({.checkpointer = &store, .thread_id = "ann's"},
+                             StateUpdate{.as_node = std::string(kEnd)});
+  });
+  EXPECT_THAT(ended.status(), refused);
+  EXPECT_TRUE(State(graph).ok());
+  EXPECT_TRUE(History(graph).ok());
+  EXPECT_THAT(Run(MustCompile(was), Input::Continue())->Get(was.notes),
+              ElementsAre("ends@1"));
+  // Merged, it is no hindrance to the history.
+  EXPECT_TRUE(History(graph).ok());
+  EXPECT_THAT(State(graph)->values.Get(is.notes), ElementsAre("ends@1"));
+}
+
+TEST_P(MigrationsTest, AnUpdateAfterADroppedNodeHasToNameItsNode) {
+  Builder was;
+  was.Entry("a").Then("a", "b").Then("b", "c");
+  RunUpTo("c", MustCompile(was));
+  Builder is;
+  is.Entry("a").Then("a", "c");
+  const Graph graph = MustCompile(
+      is, {.version = 1,
+           .migrations = {{.from = 0, .to = 1, .nodes = {{"b", ""}}}}});
+  const auto update = [&](const std::string& as) {
+    return WithStore([&](Checkpointer& store) {
+      return graph
+          .UpdateState(
+              {.checkpointer = &store, .thread_id = "ann's"},
+              StateUpdate{.values = Update(is.notes, "given"), .as_node = as})
+          .status();
+    });
+  };
+  EXPECT_THAT(update(""),
+              IsError(ErrorKind::kInvalidUpdate,
+                      absl::StatusCode::kInvalidArgument, {"as_node"}));
+  EXPECT_TRUE(update("a").ok());
+  EXPECT_THAT(State(graph)->next, ElementsAre("c"));
+}
+
+TEST_P(MigrationsTest, AJoinOfNodesWithPlusInTheirNamesDoesNotChange) {
+  const auto make = [](const std::string& y, Builder& builder) {
+    builder.Entry("a+b").Entry("x").Then("x", y);
+    builder.AddNode("end", NoteStep{builder.notes});
+    builder.AddJoin({"a+b", y}, "end");
+  };
+  Builder was;
+  make("y", was);
+  RunUpTo("y", MustCompile(was));
+  Builder is;
+  make("z", is);
+  ExpectRefused(
+      MustCompile(
+          is, {.version = 1,
+               .migrations = {{.from = 0, .to = 1, .nodes = {{"y", "z"}}}}}),
+      {"'join:a+b+y:end'", "'+'"});
+  const auto end = Run(
+      MustCompile(was, {.version = 1, .migrations = {{.from = 0, .to = 1}}}),
+      Input::Continue());
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_THAT(end->Get(was.notes), ElementsAre("a+b@1", "x@1", "y@2", "end@3"));
+}
+
+TEST_P(MigrationsTest, LinesThatAreNotMergedYetAreConverted) {
+  bool broken = true;
+  const auto make = [&broken](auto line, StateGraph& builder) {
+    const auto log =
+        builder.AddChannel("log", AppendLogChannel<decltype(line(0))>());
+    builder.AddNode("first",
+                    [=](NodeContext&) { return Update(log, line(1)); });
+    builder.AddNode("ends", [=](NodeContext&) { return Update(log, line(2)); });
+    builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
+      if (broken) return absl::UnavailableError("not now");
+      return NodeResult();
+    });
+    builder.AddEdge(kStart, "first");
+    builder.AddEdge("first", "ends");
+    builder.AddEdge("first", "fails");
+    return log;
+  };
+  StateGraph was;
+  make([](int n) { return n; }, was);
+  EXPECT_FALSE(Run(MustCompile(was), Update()).ok());
+  broken = false;
+  StateGraph is;
+  const auto log = make([](int n) { return absl::StrCat(n); }, is);
+  const auto values = [](SavedState& state) {
+    const auto line = [](int n) { return absl::StrCat(n, " apples"); };
+    state.ConvertWrites<int>("log", line);
+    return state.Convert<AppendLog<int>>("log", [line](const auto& lines) {
+      AppendLog<std::string> now;
+      for (const int n : lines) now.Append(line(n));
+      return now;
+    });
+  };
+  const auto end = Run(
+      MustCompile(is, {.version = 1,
+                       .migrations = {{.from = 0, .to = 1, .values = values}}}),
+      Input::Continue());
+  ASSERT_TRUE(end.ok()) << end.status();
+  const AppendLog<std::string> lines = end->Get(log);
+  EXPECT_THAT(std::vector<std::string>(lines.begin(), lines.end()),
+              ElementsAre("1 apples", "2 apples"));
+}
+
+TEST_P(MigrationsTest, WhatALaterVersionHasBegunIsLeftToIt) {
+  bool broken = true;
+  Builder builder;
+  builder.Entry("a").Then("a", "ends").Then("a", "stops");
+  builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
+    if (broken) return absl::UnavailableError("not now");
+    return NodeResult();
+  });
+  builder.AddEdge("a", "fails");
+  RunUpTo("ends", MustCompile(builder));
+  const Graph later = MustCompile(
+      builder, {.version = 2, .migrations = {{.from = 0, .to = 2}}});
+  EXPECT_FALSE(Run(later, Input::Continue()).ok());
+  ExpectRefused(MustCompile(builder, {.version = 1,
+                                      .migrations = {{.from = 0, .to = 1}}}),
+                {"in version 2", "version 1", "run it with version 2"});
+  broken = false;
+  EXPECT_TRUE(Run(later, Input::Continue()).ok());
+}
+
 TEST_P(MigrationsTest, StepsAreTakenOneAfterTheOther) {
   Builder was;
   const auto cents = was.AddChannel("cents", LastValue<int>());
@@ -895,6 +1139,14 @@ TEST(GraphVersionTest, MistakesInMigrationsAreFoundWhenCompiling) {
   EXPECT_THAT(mistake(2, {{.from = 0, .to = 1, .nodes = {{"old", "older"}}},
                           {.from = 1, .to = 2, .nodes = {{"older", "b"}}}}),
               is({"'older'", "'b'"}));
+  // An old name that is there again, where it says what is stored inside.
+  EXPECT_THAT(mistake(1, {{.from = 0, .to = 1, .nodes = {{"b", "a"}}}}),
+              is({"renames node 'b'", "another 'b'"}));
+  EXPECT_THAT(mistake(1, {{.from = 0, .to = 1, .nodes = {{"b", ""}}}}),
+              is({"drops node 'b'", "another 'b'"}));
+  EXPECT_THAT(mistake(1, {{.from = 0, .to = 1, .nodes = {{"a", "b"}}}}),
+              is({"renames node 'a'", "another 'a'"}));
+  EXPECT_TRUE(mistake(1, {{.from = 0, .to = 1, .nodes = {{"a", ""}}}}).ok());
 }
 
 TEST(GraphVersionTest, FingerprintIsOfNamesAndTheSameEverywhere) {

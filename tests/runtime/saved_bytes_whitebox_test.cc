@@ -26,6 +26,7 @@
 #include "weir/runtime/internal/saved_runs.h"
 #include "weir/runtime/node.h"
 #include "weir/runtime/run.h"
+#include "weir/runtime/state.h"
 #include "weir/runtime/state_graph.h"
 
 namespace weir {
@@ -369,6 +370,43 @@ TEST_F(SavedBytesTest, RunThatStoresWhatHasNoBytesFails) {
   const absl::StatusOr<RunResult> result =
       MustCompile(builder).Invoke(Update(), saved);
   EXPECT_TRUE(result.ok()) << result.status();
+}
+
+// Only a migration leaves a Send without a node.
+TEST_F(SavedBytesTest, SendToANodeWithoutANameIsRefused) {
+  StateGraph builder;
+  builder.AddNode("a", [](NodeContext&) {});
+  builder.AddEdge(kStart, "a");
+  const Graph graph = MustCompile(builder);
+  MemoryCheckpointer store({.as_bytes = true});
+  const StateOptions asked{.checkpointer = &store, .thread_id = "t"};
+  ASSERT_TRUE(graph
+                  .Invoke(Update(), {.thread_id = "t",
+                                     .checkpointer = &store,
+                                     .interrupt_before = {"a"}})
+                  .ok());
+  const auto state = graph.GetState(asked);
+  ASSERT_TRUE(state.ok()) << state.status();
+  auto task = std::make_shared<SavedTask>();
+  task->names = graph.compiled().names;
+  task->sends.push_back({"", Value(1), std::nullopt});
+  std::vector<PendingWrite> writes(1);
+  writes[0].task_id = kNullTask;
+  writes[0].channel = kTaskChannel;
+  writes[0].value = SavedValue::FromBytes(BytesOf(*task));
+  store.Open("t", [&](absl::StatusOr<ThreadLease> lease) {
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    store.PutWrites(lease->fence, {"", state->ref.id, std::move(writes)},
+                    [](const absl::Status& s) { EXPECT_TRUE(s.ok()) << s; });
+  });
+  const auto refused =
+      IsError(ErrorKind::kNone, absl::StatusCode::kDataLoss, {"'t'", "name"});
+  EXPECT_THAT(graph.GetState(asked).status(), refused);
+  EXPECT_THAT(
+      graph
+          .Invoke(Input::Continue(), {.thread_id = "t", .checkpointer = &store})
+          .status(),
+      refused);
 }
 
 }  // namespace
