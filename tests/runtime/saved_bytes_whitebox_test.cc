@@ -265,7 +265,7 @@ TEST_F(SavedBytesTest, NumberThatSaysNothingYetIsRefused) {
               {"number 60", "later"});
   const SavedFailure failure(absl::DataLossError("no"));
   std::string bytes = BytesOf(failure);
-  for (const size_t at : {1, 2}) {  // The code and the kind.
+  for (const size_t at : {size_t{1}, size_t{2}}) {  // The code and the kind.
     std::string changed = bytes;
     changed[at] = 2 * 60;
     EXPECT_THAT(
