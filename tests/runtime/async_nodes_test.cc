@@ -1,7 +1,3 @@
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/lsan_interface.h>
-#endif
-
 #include <algorithm>
 #include <atomic>
 #include <functional>
@@ -15,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -33,6 +30,10 @@
 #include "weir/runtime/run.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/task.h"
+
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER)
+#include <sanitizer/lsan_interface.h>
+#endif
 
 // What waits without a thread: nodes that are coroutines or callbacks, graphs
 // that nodes call, and runs whose caller does not wait.
@@ -849,7 +850,7 @@ TEST_F(GraphCallTest, GraphsMayBeManyDeep) {
 // Runs that can never end, which an executor in virtual time can tell. They are
 // never freed.
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER)
 using LeaksAllowed = __lsan::ScopedDisabler;
 #else
 struct LeaksAllowed {

@@ -3,13 +3,14 @@
 
 #include <iostream>
 
+#include "absl/base/config.h"
 #include "tests/runtime/crashed_file.h"
 
 namespace weir {
 namespace {
 
 constexpr int kRuns = 9;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(ABSL_HAVE_THREAD_SANITIZER) || defined(ABSL_HAVE_ADDRESS_SANITIZER)
 constexpr int kTimes = 1;  // Processes begin slowly.
 #else
 constexpr int kTimes = 3;

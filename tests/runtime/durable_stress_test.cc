@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
@@ -277,7 +278,7 @@ TEST(DurableStressTest, NoWriteOfTasksThatEndTogetherIsLost) {
 
 // Bytes of this process that are in memory; 0 where a sanitizer has its own.
 int64_t Resident() {
-#ifndef NDEBUG  // Builds with asserts are those for sanitizers.
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_THREAD_SANITIZER)
   return 0;
 #else
   int64_t pages = 0;

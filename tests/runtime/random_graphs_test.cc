@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -62,9 +63,9 @@ using ::testing::Gt;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(ABSL_HAVE_THREAD_SANITIZER)
 constexpr int kDefaultGraphs = 100;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(ABSL_HAVE_ADDRESS_SANITIZER)
 constexpr int kDefaultGraphs = 250;
 #elif defined(NDEBUG)
 constexpr int kDefaultGraphs = 10'000;

@@ -33,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -74,9 +75,9 @@ using random_graph::internal::AnswerTo;
 
 using ::testing::Gt;
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(ABSL_HAVE_THREAD_SANITIZER)
 constexpr int kDefaultGraphs = 200;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(ABSL_HAVE_ADDRESS_SANITIZER)
 constexpr int kDefaultGraphs = 400;
 #elif defined(NDEBUG)
 constexpr int kDefaultGraphs = 10'000;
