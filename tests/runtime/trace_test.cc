@@ -72,8 +72,8 @@ std::vector<std::string> Slices(const Json& trace, const std::string& kind) {
 TEST(TraceTest, TasksLieOnTracksAndSuperstepsOnTheirOwn) {
   const Json trace = TraceOfSample();
   EXPECT_THAT(Slices(trace, "task"),
-              ElementsAre("1/1 graph 0+2000", "1/2 slow 0+5000",
-                          "1/1 fails 5000+0", "2/1 deep 0+2000"));
+              ElementsAre("1/1 graph 0+2000", "1/1 fails 5000+0",
+                          "1/2 slow 0+5000", "2/1 deep 0+2000"));
   EXPECT_THAT(Slices(trace, "superstep"),
               ElementsAre("1/0 superstep 1 0+5000", "1/0 superstep 2 5000+0",
                           "2/0 superstep 1 0+2000"));
