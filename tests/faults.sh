@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The fault matrix of docs/reliability.md in its full form, which takes about an hour on two cores:
+# The fault matrix of docs/reliability.md in its full form, which takes more than an hour on two cores:
 # tests/faults.sh [<seconds for each fuzz target>]. Ends at the first failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -97,9 +97,9 @@ class CommitQueue {
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
   size_t preceding_ ABSL_GUARDED_BY(mutex_) = 0;  // Of these; see Call.
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool lingering_ ABSL_GUARDED_BY(mutex_) =
-      false;                           // Until Ready(), or a while.
-  std::condition_variable_any ready_;  // Of who lingers.
+  // Whether the worker waits for Ready(), or a while, and sleeps on ready_.
+  bool lingering_ ABSL_GUARDED_BY(mutex_) = false;
+  std::condition_variable_any ready_;
 
   std::thread worker_;
 };
