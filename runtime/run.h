@@ -34,8 +34,8 @@ class Store;  // In weir/runtime/store.h.
 // When a thread's checkpoints are stored.
 enum class Durability {
   kSync,  // Each before the next superstep begins.
-  // While the run goes on, which waits where the store is more than one
-  // superstep behind; all of them before it ends.
+  // While the run goes on, which waits where the store is more than
+  // RunOptions::max_async_lag supersteps behind; all of them before it ends.
   kAsync,
   kExit,  // One, when the run ends, however it ends.
 };
@@ -157,6 +157,10 @@ struct RunOptions {
   // be interrupted. Otherwise it needs a thread_id, and must outlive the run.
   Checkpointer* checkpointer = nullptr;
   Durability durability = Durability::kAsync;
+  // Of kAsync: how many supersteps the run may be ahead of its store. At least
+  // 1. What a process that is killed has run ahead runs again; a run that may
+  // be further ahead waits less often, and holds what it has changed meanwhile.
+  int max_async_lag = 1;
   // Where in the thread's history to go on; by default at its end. Its
   // thread_id may be left out.
   std::optional<CheckpointRef> from{};

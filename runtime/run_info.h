@@ -105,6 +105,7 @@ struct StartOptions {
   Store* store = nullptr;  // Null: the Runtime's.
   Value context{};
   Durability durability = Durability::kAsync;
+  int max_async_lag = 1;
   std::optional<CheckpointRef> from{};
   std::vector<std::string> interrupt_before{};
   std::vector<std::string> interrupt_after{};

@@ -129,7 +129,7 @@ int64_t EncodedBytes(const Value& value) {
 }
 
 void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
-                Durability durability, int steps, size_t bytes) {
+                Durability durability, int lag, int steps, size_t bytes) {
   LoopGraph of;
   const absl::StatusOr<Graph> graph = of.Compile(writes, steps, bytes);
   if (!Succeeded(state, graph)) return;
@@ -152,7 +152,8 @@ void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
       result = graph->Invoke(Update(), {.recursion_limit = steps + 2,
                                         .thread_id = "t",
                                         .checkpointer = store.get(),
-                                        .durability = durability});
+                                        .durability = durability,
+                                        .max_async_lag = lag});
     }));
     own += OwnSeconds() - own_before;
     syncs += SyncCount::Get().syncs() - syncs_before;
@@ -186,20 +187,23 @@ void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
 }
 
 void BM_Sqlite_AppendLoop(benchmark::State& state) {
-  AppendLoop(
-      state, LoopGraph::Writes::kLog, static_cast<Durability>(state.range(2)),
-      static_cast<int>(state.range(0)), static_cast<size_t>(state.range(1)));
+  AppendLoop(state, LoopGraph::Writes::kLog,
+             static_cast<Durability>(state.range(2)),
+             static_cast<int>(state.range(3)), static_cast<int>(state.range(0)),
+             static_cast<size_t>(state.range(1)));
 }
 BENCHMARK(BM_Sqlite_AppendLoop)
-    ->ArgNames({"steps", "bytes", "durability"})
-    ->Args({1'000, 100, static_cast<int>(Durability::kSync)})
-    ->Args({1'000, 100, static_cast<int>(Durability::kAsync)})
-    ->Args({10'000, 200, static_cast<int>(Durability::kAsync)})
+    ->ArgNames({"steps", "bytes", "durability", "lag"})
+    ->Args({1'000, 100, static_cast<int>(Durability::kSync), 1})
+    ->Args({1'000, 100, static_cast<int>(Durability::kAsync), 1})
+    ->Args({1'000, 100, static_cast<int>(Durability::kAsync), 16})
+    ->Args({1'000, 100, static_cast<int>(Durability::kAsync), 256})
+    ->Args({10'000, 200, static_cast<int>(Durability::kAsync), 1})
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime();
 
 void BM_Sqlite_MessageLoop(benchmark::State& state) {
-  AppendLoop(state, LoopGraph::Writes::kMessages, Durability::kAsync,
+  AppendLoop(state, LoopGraph::Writes::kMessages, Durability::kAsync, 1,
              static_cast<int>(state.range(0)), 100);
 }
 BENCHMARK(BM_Sqlite_MessageLoop)

@@ -167,6 +167,12 @@ absl::Status Run::CheckInput(Input& input) const {
         "max_concurrency is %d; it must be at least 0, which is any number",
         env_->max_concurrency));
   }
+  if (env_->max_async_lag < 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "max_async_lag is %d; it must be at least 1 superstep, or durability "
+        "be Durability::kSync",
+        env_->max_async_lag));
+  }
   if (env_->step_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("step_timeout is %s; it must be more than nothing",
@@ -1125,14 +1131,15 @@ bool Run::StoreLine() {
 }
 
 // How many checkpoints the store may be behind while the run goes on.
-uint32_t Run::MostBehind() const {
-  return env_->durability == Durability::kSync ? 0 : kOneBehind;
+uint64_t Run::MostBehind() const {
+  if (env_->durability == Durability::kSync) return 0;
+  return kOneBehind * static_cast<uint64_t>(env_->max_async_lag);
 }
 
 // Whether the store is near enough for the run to go on; if not, Stored() lets
 // it.
 bool Run::HasKeptUp() {
-  uint32_t behind = behind_.load(std::memory_order_acquire);
+  uint64_t behind = behind_.load(std::memory_order_acquire);
   while (behind > MostBehind()) {
     if (behind_.compare_exchange_weak(behind, behind | kWaiting,
                                       std::memory_order_acq_rel,
@@ -1145,7 +1152,7 @@ bool Run::HasKeptUp() {
 
 void Run::Stored() noexcept {
   Ref<Run> self = Ref<Run>::Adopt(this);
-  uint32_t behind =
+  uint64_t behind =
       behind_.fetch_sub(kOneBehind, std::memory_order_acq_rel) - kOneBehind;
   while ((behind & kWaiting) != 0 && behind - kWaiting <= MostBehind()) {
     if (behind_.compare_exchange_weak(behind, behind - kWaiting,

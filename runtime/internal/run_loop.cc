@@ -76,6 +76,7 @@ RunEnv::RunEnv(RunOptions&& options, Executor* runs_on)
       on_failure(options.on_failure),
       durability(options.durability),
       max_concurrency(options.max_concurrency),
+      max_async_lag(options.max_async_lag),
       recursion_limit(options.recursion_limit),
       step_timeout(options.step_timeout),
       stop(std::move(options.stop)),

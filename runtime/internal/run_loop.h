@@ -92,6 +92,7 @@ struct RunEnv {
   const OnFailure on_failure;
   const Durability durability;
   const int max_concurrency;
+  const int max_async_lag;
   const int64_t recursion_limit;
   const absl::Duration step_timeout;
   const std::stop_token stop;
@@ -391,7 +392,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void AddRecord(const SavedTask& record, TaskWrites* task) const;
   void StoreExit();
   bool StoreLine();
-  uint32_t MostBehind() const;
+  uint64_t MostBehind() const;
   bool HasKeptUp();
   void Stored() noexcept override;
   void GoOn();
@@ -505,9 +506,9 @@ class Run final : public RefCounted<Run>, private StoreListener {
   // waits for some of them. acq_rel: the run and the last store call that it
   // waits for each change it, and whoever comes second, and sees what the first
   // did, goes on.
-  static constexpr uint32_t kWaiting = 1;
-  static constexpr uint32_t kOneBehind = 2;
-  std::atomic<uint32_t> behind_{0};
+  static constexpr uint64_t kWaiting = 1;
+  static constexpr uint64_t kOneBehind = 2;
+  std::atomic<uint64_t> behind_{0};
   // Set by Cancel(). Relaxed: a barrier that misses it is followed by another.
   std::atomic<bool> cancelled_{false};
 };

@@ -211,6 +211,7 @@ class Reader {
   // Values of types that are not in the table are read as OpaqueValue.
   void TakeUnknownTypes() { opaque_ = true; }
 
+  bool AtEnd() const { return in_.empty(); }
   void Refuse(const char* why) { Note(BadBytes(why)); }
   // Of all that was read. DataLoss if something is left.
   absl::Status Finish() {

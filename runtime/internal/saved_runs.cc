@@ -282,9 +282,12 @@ absl::Status EncodeBeginning(const CompiledGraph& graph, const Input& input,
   std::string tried;
   Value context = options.context;
   if (!graph.names->types->Encode(context, &tried).ok()) context = Value();
-  return Record(graph, out)
-      .Put(KindOf(copy), ByName(graph, copy.command()), copy.answer(),
-           copy.answers(), options, context);
+  Record record(graph, out);
+  absl::Status s = record.Put(KindOf(copy), ByName(graph, copy.command()),
+                              copy.answer(), copy.answers(), options, context);
+  // Where it is left out, as in records of those who did not know it, it is 1.
+  if (options.max_async_lag != 1) s.Update(record.Put(options.max_async_lag));
+  return s;
 }
 
 absl::Status DecodeBeginning(const CompiledGraph& graph, std::string_view bytes,
@@ -295,6 +298,8 @@ absl::Status DecodeBeginning(const CompiledGraph& graph, std::string_view bytes,
   std::map<std::string, Value> answers;
   absl::Status read = ReadRecord(bytes, graph.names, [&](Reader& reader) {
     reader(kind, *command, answer, answers, *options, options->context);
+    if (!reader.AtEnd()) reader(options->max_async_lag);
+    if (options->max_async_lag < 1) reader.Refuse("a lag of no superstep");
   });
   if (!read.ok()) return read;
   *input = MakeInput(kind, std::move(*command), std::move(answer),

@@ -67,6 +67,7 @@ RunOptions ToRunOptions(StartOptions&& from) {
   to.store = from.store;
   to.context = std::move(from.context);
   to.durability = from.durability;
+  to.max_async_lag = from.max_async_lag;
   to.from = std::move(from.from);
   to.interrupt_before = std::move(from.interrupt_before);
   to.interrupt_after = std::move(from.interrupt_after);
@@ -81,6 +82,7 @@ absl::Status CheckOptions(const std::string& graph, const StartOptions& of) {
       {(of.modes & ~kRunsModes) == 0, "modes has a bit that is no StreamMode"},
       {of.recursion_limit >= 1, "recursion_limit must be at least 1"},
       {of.max_concurrency >= 0, "max_concurrency must not be negative"},
+      {of.max_async_lag >= 1, "max_async_lag must be at least 1"},
       {of.step_timeout > absl::ZeroDuration(), "step_timeout must be positive"},
       {of.timeout > absl::ZeroDuration(), "timeout must be positive"},
       {of.after >= absl::ZeroDuration(), "after must not be negative"},

@@ -125,6 +125,7 @@ class Driver {
     StartOptions options;
     options.modes = kUpdates | kCustom;
     options.durability = sync_ ? Durability::kSync : Durability::kAsync;
+    options.max_async_lag = 1 + n % 3 * 8;
     options.resumable = true;
     options.retention = absl::InfiniteDuration();
     options.metadata["n"] = absl::StrCat(n);

@@ -588,6 +588,29 @@ TEST_F(DurableRunsTest, WhatIsNotStoredIsGivenAgain) {
   EXPECT_EQ(ended, 1);
 }
 
+TEST_F(DurableRunsTest, RunFoundAgainHasTheOptionsItWasStartedWith) {
+  for (const int lag : {1, 5}) {
+    const RunInfo run = Start(runtime_->CreateThread(), "wait",
+                              {.max_concurrency = 3, .max_async_lag = lag});
+    RunAll();
+    crashing_->End();
+    gate_.Open();
+    int found = 0;
+    RuntimeOptions options;
+    options.on_recover = [&](const RunInfo& info, StartOptions& again) {
+      if (info.id != run.id) return;
+      ++found;
+      EXPECT_EQ(again.max_concurrency, 3);
+      EXPECT_EQ(again.max_async_lag, lag);
+    };
+    Reopen(std::move(options));
+    RunAll();
+    gate_.Open();
+    Outcome(run);
+    EXPECT_EQ(found, 1);
+  }
+}
+
 TEST_F(DurableRunsTest, RunsWaitForTheirGraph) {
   const ThreadId thread = runtime_->CreateThread();
   ASSERT_TRUE(runtime_->Register("other", MustCompile(Work())).ok());

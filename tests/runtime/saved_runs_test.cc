@@ -369,28 +369,44 @@ TEST_F(SavedRunsTest, StoresMayAnswerLate) {
   }
 }
 
-// Each superstep takes no time, and each answer of the store a millisecond: two
-// checkpoints at a time are under way.
-TEST_F(SavedRunsTest, AsyncRunIsNoMoreThanOneSuperstepAheadOfItsStore) {
+// Each superstep takes no time, and each answer of the store a millisecond: one
+// checkpoint more is under way than the run may be ahead.
+TEST_F(SavedRunsTest, AsyncRunIsNoFurtherAheadOfItsStoreThanItMay) {
   constexpr int kSteps = 100;
   AddEntry("a", NoteStep{notes_});
   builder_.AddConditionalEdges("a", [this](NodeContext& node) {
     return node.Get(notes_).size() < kSteps ? "a" : std::string(kEnd);
   });
   const Graph graph = MustCompile(builder_);
-  SimExecutor executor(1);
-  MemoryCheckpointer memory;
-  LateCheckpointer late(&memory, &executor);
-  const absl::Time began = executor.Now();
-  const absl::StatusOr<RunResult> end =
-      graph.Invoke(Update(), {.executor = &executor,
-                              .thread_id = "t",
-                              .checkpointer = &late,
-                              .durability = Durability::kAsync});
-  ASSERT_TRUE(end.ok()) << end.status();
-  EXPECT_THAT(end->Get(notes_), SizeIs(kSteps));
-  EXPECT_GE(executor.Now() - began, absl::Milliseconds(kSteps / 2));
-  EXPECT_LE(executor.Now() - began, absl::Milliseconds(kSteps));
+  for (const int lag : {1, 4, 1'000}) {
+    SimExecutor executor(1);
+    MemoryCheckpointer memory;
+    LateCheckpointer late(&memory, &executor);
+    const absl::Time began = executor.Now();
+    const absl::StatusOr<RunResult> end =
+        graph.Invoke(Update(), {.executor = &executor,
+                                .thread_id = "t",
+                                .checkpointer = &late,
+                                .durability = Durability::kAsync,
+                                .max_async_lag = lag});
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_THAT(end->Get(notes_), SizeIs(kSteps));
+    const absl::Duration took = executor.Now() - began;
+    EXPECT_GE(took, absl::Milliseconds(kSteps / (lag + 1))) << lag;
+    EXPECT_LE(took, absl::Milliseconds(kSteps / lag + 3)) << lag;
+    const StateOptions state{.checkpointer = &memory, .thread_id = "t"};
+    EXPECT_THAT(graph.GetState(state)->values.Get(notes_), SizeIs(kSteps));
+  }
+}
+
+TEST_F(SavedRunsTest, AsyncRunMayNotBeAheadByLessThanOneSuperstep) {
+  AddEntry("a", NoteStep{notes_});
+  const absl::Status refused =
+      MustCompile(builder_)
+          .Invoke(Update(), Saved({.max_async_lag = 0}))
+          .status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.message(), HasSubstr("max_async_lag is 0"));
 }
 
 TEST_F(SavedRunsTest, FailureOfEachCallOfTheStoreEndsTheRun) {
