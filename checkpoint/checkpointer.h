@@ -90,6 +90,13 @@ struct CheckpointerCapabilities {
   bool shares_values = false;
 };
 
+// What a store has done since it was opened: each number only grows.
+struct CheckpointerCounters {
+  uint64_t transactions = 0;   // That have changed something.
+  uint64_t syncs = 0;          // Synchronisations of the disk.
+  uint64_t bytes_written = 0;  // To its files, pages and logs included.
+};
+
 // Checkpointer: where threads' checkpoints are kept; the contract of a store.
 // A store of your own derives from this and passes the suite in
 // weir/testing/checkpointer_conformance.h.
@@ -122,6 +129,9 @@ class WEIR_EXPORT Checkpointer {
   virtual ~Checkpointer() = default;
 
   virtual CheckpointerCapabilities capabilities() const = 0;
+
+  // For metrics. Zeros where a store does not count.
+  virtual CheckpointerCounters counters() const { return {}; }
 
   // Where a Runtime keeps its threads and runs; null if this keeps checkpoints
   // alone.

@@ -277,6 +277,11 @@ CheckpointerCapabilities SqliteCheckpointer::capabilities() const {
       .delete_runs = true, .copy_thread = true, .prune = true, .history = true};
 }
 
+CheckpointerCounters SqliteCheckpointer::counters() const {
+  return rep_->queue == nullptr ? CheckpointerCounters()
+                                : rep_->queue->counters();
+}
+
 RunStore* SqliteCheckpointer::runs() { return &rep_->runs; }
 
 void SqliteCheckpointer::Open(std::string_view thread, Done<ThreadLease> done) {

@@ -116,6 +116,7 @@ class WEIR_EXPORT SqliteCheckpointer final : public Checkpointer {
   ~SqliteCheckpointer() override;
 
   CheckpointerCapabilities capabilities() const override;
+  CheckpointerCounters counters() const override;
   RunStore* runs() override;
   void Open(std::string_view thread, Done<ThreadLease> done) override;
   void Put(const Fence& fence, NewCheckpoint&& checkpoint,

@@ -230,6 +230,8 @@ absl::Status Runtime::Drain(absl::Duration deadline) {
   return rep_->service->Drain(deadline);
 }
 
+RuntimeCounters Runtime::counters() const { return rep_->service->Counters(); }
+
 Store& Runtime::store() { return *rep_->service->store; }
 
 }  // namespace v0

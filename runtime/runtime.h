@@ -14,6 +14,7 @@
 
 #include "weir/checkpoint/checkpointer.h"
 #include "weir/export.h"
+#include "weir/runtime/counters.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/graph.h"
 #include "weir/runtime/run_info.h"
@@ -222,6 +223,9 @@ class WEIR_EXPORT Runtime {
   // barrier. OK when all have stopped; DeadlineExceeded if some have not by
   // then: their nodes are asked to stop, and the destructor waits for them.
   absl::Status Drain(absl::Duration deadline);
+
+  // What it has done and has to do. Takes a short lock; no O(runs) work.
+  RuntimeCounters counters() const;
 
   // The store that runs get whose options have none.
   Store& store();

@@ -26,8 +26,10 @@ constexpr int kReservedAt = 20;  // In the file: the bytes that pages reserve.
 // of the log come after those of the file.
 constexpr sqlite3_int64 kFewPages = 1 << 24;
 
-// A database file.
+// A database file or its log.
 struct File : sqlite3_file {
+  CheckedPages::Counts* counts = nullptr;
+  bool is_log = false;
   bool checked = false;   // Once it has told that its pages reserve the bytes.
   sqlite3_int64 end = 0;  // At least the size that it has had since opened.
 };
@@ -83,7 +85,7 @@ void ClearGap(char* page, int size, sqlite3_int64 at) {
 }
 
 void NoteReserved(File* file, const char* bytes, int size, sqlite3_int64 at) {
-  if (at > kReservedAt || at + size <= kReservedAt) return;
+  if (file->is_log || at > kReservedAt || at + size <= kReservedAt) return;
   if (bytes[kReservedAt - at] == CheckedPages::kCheckedBytes) {
     file->checked = true;
   }
@@ -118,24 +120,38 @@ int Write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
     Append(Checksum(page, size, at), page + size);
     bytes = page;
   }
+  Cast(file)->counts->bytes.fetch_add(static_cast<uint64_t>(size),
+                                      std::memory_order_relaxed);
   return Pass<File, &sqlite3_io_methods::xWrite>(
       file, static_cast<const void*>(bytes), size, at);
+}
+
+int Sync(sqlite3_file* file, int flags) {
+  Cast(file)->counts->syncs.fetch_add(1, std::memory_order_relaxed);
+  return Pass<File, &sqlite3_io_methods::xSync>(file, flags);
 }
 
 constexpr sqlite3_io_methods kMethods = [] {
   sqlite3_io_methods all = PassingMethods<File>();
   all.xRead = &Read;
   all.xWrite = &Write;
+  all.xSync = &Sync;
   return all;
 }();
 
+struct CountingVfs : sqlite3_vfs {
+  CheckedPages::Counts* counts = nullptr;
+};
+
 int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
          int* out_flags) {
-  if ((flags & SQLITE_OPEN_MAIN_DB) == 0) {
+  if ((flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0) {
     return Pass<&sqlite3_vfs::xOpen>(vfs, name, file, flags, out_flags);
   }
   File* opened = new (file) File();
   opened->pMethods = nullptr;
+  opened->counts = static_cast<CountingVfs*>(vfs)->counts;
+  opened->is_log = (flags & SQLITE_OPEN_WAL) != 0;
   sqlite3_file* const below = Below<File>(opened);
   const int rc = Pass<&sqlite3_vfs::xOpen>(vfs, name, below, flags, out_flags);
   // SQLite closes what has methods, also after a failure.
@@ -147,9 +163,11 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
 
 }  // namespace
 
-struct CheckedPages::Vfs : sqlite3_vfs {};
+struct CheckedPages::Vfs : CountingVfs {};
 
-CheckedPages::CheckedPages() : vfs_(std::make_unique<Vfs>()) {}
+CheckedPages::CheckedPages() : vfs_(std::make_unique<Vfs>()) {
+  vfs_->counts = &counts_;
+}
 
 absl::StatusOr<std::unique_ptr<CheckedPages>> CheckedPages::Register(
     const std::string& under) {

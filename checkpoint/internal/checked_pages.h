@@ -1,6 +1,7 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
 #define WEIR_CHECKPOINT_INTERNAL_CHECKED_PAGES_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -38,6 +39,20 @@ class CheckedPages {
 
   const std::string& name() const { return name_; }
 
+  // What connections through it have done to databases and their logs, copied
+  // in a checkpoint included. Relaxed: only the numbers count.
+  uint64_t syncs() const {
+    return counts_.syncs.load(std::memory_order_relaxed);
+  }
+  uint64_t bytes_written() const {
+    return counts_.bytes.load(std::memory_order_relaxed);
+  }
+
+  struct Counts {
+    std::atomic<uint64_t> syncs{0};
+    std::atomic<uint64_t> bytes{0};
+  };
+
   // Whether a page of a database is as it was written; numbers are from 1.
   static bool IsWhole(std::string_view page, uint32_t number);
 
@@ -46,6 +61,7 @@ class CheckedPages {
   CheckedPages();
 
   std::string name_;
+  Counts counts_;
   std::unique_ptr<Vfs> vfs_;
 };
 

@@ -57,6 +57,12 @@ void CommitQueue::Add(Call call) {
   if (lingering_ && Ready()) ready_.notify_one();
 }
 
+CheckpointerCounters CommitQueue::counters() const {
+  return {.transactions = transactions_.load(std::memory_order_relaxed),
+          .syncs = db_->files().syncs(),
+          .bytes_written = db_->files().bytes_written()};
+}
+
 void CommitQueue::Work() {
   while (true) {
     Batch batch = Take();
@@ -188,6 +194,7 @@ absl::Status CommitQueue::End() {
   if (s.ok() && db_->in_transaction()) {
     s = db_->Run("COMMIT");
     CrashPoint("committed");
+    if (s.ok()) transactions_.fetch_add(1, std::memory_order_relaxed);
     if (!s.ok() && db_->io_failed()) Fail(s);
   }
   if (!s.ok() && db_->in_transaction()) {

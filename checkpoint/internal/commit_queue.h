@@ -1,6 +1,7 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_COMMIT_QUEUE_H_
 #define WEIR_CHECKPOINT_INTERNAL_COMMIT_QUEUE_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 
+#include "weir/checkpoint/checkpointer.h"
 #include "weir/checkpoint/internal/database.h"
 #include "weir/checkpoint/internal/stored_threads.h"
 
@@ -61,6 +63,9 @@ class CommitQueue {
   absl::Status Begin();
   void Add(Call call);
 
+  // Thread-safe.
+  CheckpointerCounters counters() const;
+
   // Gives a call that has been made its answer: its own failure or `commit`,
   // with its subject.
   static void Answer(Call& call, const absl::Status& commit);
@@ -92,6 +97,9 @@ class CommitQueue {
   bool shrinking_ = false;  // The file has more pages free than it is to keep.
   absl::Status lost_;       // Why the transaction under way is no more.
   absl::Status failed_;     // Why there will be no other.
+
+  // Relaxed: only the number counts.
+  std::atomic<uint64_t> transactions_{0};
 
   absl::Mutex mutex_;
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);

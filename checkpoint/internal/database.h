@@ -117,6 +117,8 @@ class Database {
   void LeaveAsIs() { ours_ = false; }
   // Of OpenToRead(): whether nothing has kept writers from changing the file.
   bool alone() const { return observed_ != nullptr && observed_->alone(); }
+  // Of this connection. Thread-safe.
+  const CheckedPages& files() const { return *pages_; }
   // Bytes of the write-ahead log since it was last begun anew.
   int64_t wal_bytes() const { return wal_bytes_; }
 

@@ -80,6 +80,7 @@ class RunLog {
   uint64_t oldest_id() const { return if_open()->oldest_id(); }
   // Before it is opened: the id of its first event.
   void BeginAt(uint64_t first_id) { options_.log.first_id = first_id; }
+  uint64_t first_id() const { return options_.log.first_id; }
 
   // Whether a reader that the run is to wait for is far behind. One load where
   // there is no such reader.

@@ -355,6 +355,10 @@ bool Run::PlanNext() {
 bool Run::StartStep() {
   while (true) {
     if (env_->step_timeout < absl::InfiniteDuration()) WatchStep();
+    if (RunCounts* const counts = env_->counts) {
+      counts->supersteps.fetch_add(1, std::memory_order_relaxed);
+      counts->tasks.fetch_add(task_count_, std::memory_order_relaxed);
+    }
     if (task_count_ > 1) {
       Open();
       return true;

@@ -75,6 +75,12 @@ class Answers {
   Value first_ ABSL_GUARDED_BY(mutex_);
 };
 
+// What the runs of a Runtime have done. Relaxed: only the numbers count.
+struct RunCounts {
+  std::atomic<uint64_t> supersteps{0};
+  std::atomic<uint64_t> tasks{0};
+};
+
 // What a run shares with the runs of the graphs inside it. All fixed before the
 // run begins.
 struct RunEnv {
@@ -82,7 +88,8 @@ struct RunEnv {
   RunEnv(RunOptions&& options, Executor* runs_on);
 
   Executor* const executor;
-  RunLog* log = nullptr;  // Null: nobody can ever watch.
+  RunLog* log = nullptr;        // Null: nobody can ever watch.
+  RunCounts* counts = nullptr;  // Null: nobody counts.
   // The end of a process has cut an earlier attempt of the run short.
   bool is_again = false;
 

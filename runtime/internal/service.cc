@@ -431,7 +431,7 @@ void Service::Withdraw(const std::vector<RunPtr>& runs, Later* later) {
     run->info.status = RunStatus::kError;
     run->outcome = std::make_unique<RunOutcome>(
         RunOutcome{RunStatus::kError, {}, {}, run->closed_with});
-    std::erase(thread->pending, run);
+    pending_ -= std::erase(thread->pending, run);
     if (run->start_timer != 0) executor->Cancel(run->start_timer);
     const bool made_for_it = thread->made_for == run->id();
     ForgetRun(run, later);
@@ -497,6 +497,7 @@ void Service::Enqueue(const RunPtr& run) {
                      return other->info.start_after > run->info.start_after;
                    });
   thread.pending.insert(after, run);
+  ++pending_;
   const absl::Duration wait = run->info.start_after - executor->Now();
   if (wait <= absl::ZeroDuration()) return;
   run->start_timer =
@@ -517,6 +518,7 @@ void Service::Schedule(const ThreadPtr& thread, Later* later) {
   const absl::Time now = executor->Now();
   if (run->info.start_after > now) return;  // Its timer will come here.
   thread->pending.erase(thread->pending.begin());
+  --pending_;
   thread->running = run;
   ++running_;
   run->info.status = RunStatus::kRunning;
@@ -555,6 +557,7 @@ void Service::Launch(const RunPtr& run) {
           executor, gate, run->log.Open().next_id(), by_itself));
     }
     env->is_again = run->info.attempt > 1;
+    env->counts = &counts_;
     env->Watch(&run->log);
     made = run->run = run->Make(env);
     if (timeout < absl::InfiniteDuration()) WatchTimeout(run, timeout);
@@ -603,7 +606,7 @@ void Service::CancelOne(const RunPtr& run, CancelAction action, Later* later) {
 void Service::EndPending(const RunPtr& run, const absl::Status& why,
                          bool undoes, Later* later) {
   const ThreadPtr& thread = run->thread;
-  std::erase(thread->pending, run);
+  pending_ -= std::erase(thread->pending, run);
   if (run->start_timer != 0) executor->Cancel(run->start_timer);
   if (undoes) {
     Undo(run, later);
@@ -953,7 +956,9 @@ void Service::Announce(const RunPtr& run) {
     run->answered = true;
     if (const EventLog<Event>* const log = run->log.if_open()) {
       run->end_event = log->next_id();
+      ended_.events += run->end_event - run->log.first_id();
     }
+    Count(run->info.status);
     if (run->resumable) {
       Retain(run);
     } else {
@@ -964,6 +969,41 @@ void Service::Announce(const RunPtr& run) {
     join->Answer(run->Answer());
   }
   CallOnEnd(run);
+}
+
+void Service::Count(RunStatus ended) {
+  switch (ended) {
+    case RunStatus::kPending:
+    case RunStatus::kRunning:
+      break;  // It has ended.
+    case RunStatus::kSuccess:
+      ++ended_.succeeded;
+      break;
+    case RunStatus::kError:
+      ++ended_.failed;
+      break;
+    case RunStatus::kTimeout:
+      ++ended_.timed_out;
+      break;
+    case RunStatus::kInterrupted:
+      ++ended_.interrupted;
+      break;
+  }
+}
+
+RuntimeCounters Service::Counters() {
+  RuntimeCounters counters;
+  {
+    absl::MutexLock lock(&mutex);
+    counters = ended_;
+    counters.pending = pending_;
+    counters.running = running_;
+    counters.threads = threads_.size();
+  }
+  counters.supersteps = counts_.supersteps.load(std::memory_order_relaxed);
+  counters.tasks = counts_.tasks.load(std::memory_order_relaxed);
+  counters.store = checkpointer->counters();
+  return counters;
 }
 
 void Service::CallOnEnd(const RunPtr& run) {

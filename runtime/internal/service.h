@@ -315,6 +315,8 @@ class Service final : public std::enable_shared_from_this<Service> {
                           const CancelOptions& options);
   absl::Status DeleteRun(const ThreadId& thread, const RunId& id);
 
+  RuntimeCounters Counters();
+
   // A run has stopped.
   void Ended(const RunPtr& run, Run& ended);
 
@@ -498,6 +500,7 @@ class Service final : public std::enable_shared_from_this<Service> {
   void Undo(const RunPtr& run, Later* later)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Announce(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
+  void Count(RunStatus ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void CallOnEnd(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
   void GoOn(const RunPtr& run) ABSL_LOCKS_EXCLUDED(mutex);
   void Retain(const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -534,12 +537,16 @@ class Service final : public std::enable_shared_from_this<Service> {
   Threads threads_ ABSL_GUARDED_BY(mutex);
   Runs runs_ ABSL_GUARDED_BY(mutex);
   size_t running_ ABSL_GUARDED_BY(mutex) = 0;  // Threads with a running run.
+  size_t pending_ ABSL_GUARDED_BY(mutex) = 0;  // Runs that wait to run.
   bool closed_ ABSL_GUARDED_BY(mutex) = false;
   bool mortal_loaded_ ABSL_GUARDED_BY(mutex) = false;
   // How many threads and runs have been forgotten: whoever reads the store
   // meanwhile may have read what is gone.
   uint64_t forgotten_ ABSL_GUARDED_BY(mutex) = 0;
   absl::Notification* idle_ ABSL_GUARDED_BY(mutex) = nullptr;
+  // What runs do, and how those have ended that have.
+  RunCounts counts_;
+  RuntimeCounters ended_ ABSL_GUARDED_BY(mutex);
 };
 
 }  // namespace internal

@@ -260,6 +260,7 @@ absl::Status Service::AddLoaded(const ThreadRows& stored) {
       runs_.erase(std::string_view(run->id()));
     }
     thread->runs.clear();  // They and it keep each other.
+    pending_ -= thread->pending.size();
     thread->pending.clear();
     return {s.code(), absl::StrFormat("thread '%s', run '%s': %s", row.thread,
                                       row.run, s.message())};

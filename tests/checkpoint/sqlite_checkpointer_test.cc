@@ -392,6 +392,27 @@ std::vector<absl::Status> PutTogether(Checkpointer& store, const Fence& fence,
   return answers;
 }
 
+TEST_F(SqliteCheckpointerTest, CountersTellWhatItHasWritten) {
+  FaultVfs vfs;
+  Store store = Opened(path_, {.wal_bytes = 1, .vfs = FaultVfs::kName});
+  const Fence fence = Open(*store, "t");
+  const CheckpointerCounters before = store->counters();
+  const int syncs = vfs.syncs();
+  ASSERT_TRUE(
+      PutCheckpoint(*store, fence, Make(1, {}, "a", std::string(99'999, 'x')))
+          .ok());
+  ASSERT_TRUE(GetCheckpoint(*store, {.thread = "t"}).ok());
+  const CheckpointerCounters after = store->counters();
+  EXPECT_EQ(after.transactions - before.transactions, 1u);
+  EXPECT_EQ(after.syncs - before.syncs,
+            static_cast<uint64_t>(vfs.syncs() - syncs));
+  // Once to the log, which is then copied to the database.
+  EXPECT_GE(after.bytes_written - before.bytes_written, 200'000u);
+  EXPECT_LE(after.bytes_written - before.bytes_written, 300'000u);
+  store = Opened(path_, {.read_only = true});
+  EXPECT_EQ(store->counters().bytes_written, 0u);
+}
+
 TEST_F(SqliteCheckpointerTest, WhatWaitsSharesOneSynchronisation) {
   FaultVfs vfs;
   Store store = Opened(path_, {.vfs = FaultVfs::kName});

@@ -783,5 +783,43 @@ TEST_F(RunsTest, RunThatEndsInTimeIsNotTouchedByItsLimit) {
   EXPECT_EQ(StatusOf(run), "success");
 }
 
+TEST_F(RunsTest, CountersTellWhatRunsHaveDone) {
+  const ThreadId thread = runtime_->CreateThread();
+  const auto counters = [this] { return runtime_->counters().ToJson(); };
+  constexpr char kStore[] =
+      R"("store": {"transactions": 0, "syncs": 0, "bytes_written": 0}})";
+  EXPECT_EQ(counters(),
+            absl::StrCat(R"({"pending": 0, "running": 0, "threads": 1, )",
+                         R"("succeeded": 0, "failed": 0, "timed_out": 0, )",
+                         R"("interrupted": 0, "supersteps": 0, "tasks": 0, )",
+                         R"("events": 0, )", kStore));
+  const RunInfo waits = Start(thread, "wait");
+  const RunInfo next = Start(thread, "emit");
+  const RunInfo dropped = Start(thread, "emit", {.after = absl::Hours(1)});
+  RunFor(absl::Seconds(1));
+  RuntimeCounters now = runtime_->counters();
+  EXPECT_EQ(now.pending, 2u);
+  EXPECT_EQ(now.running, 1u);
+  EXPECT_EQ(now.supersteps, 3u) << "its start, a, and b, which waits";
+  EXPECT_TRUE(Cancel(waits, {.wait = true}).ok());
+  EXPECT_TRUE(Cancel(dropped).ok());
+  (void)Outcome(next);
+  (void)Outcome(Start(thread, "fail"));
+  RunStream late = Stream(thread, "deaf", {.timeout = absl::Seconds(1)});
+  RunFor(absl::Seconds(2));
+  gate_.Open();
+  const size_t seen = ReadAll(late).events.size();
+  now = runtime_->counters();
+  EXPECT_EQ(now.pending, 0u);
+  EXPECT_EQ(now.running, 0u);
+  EXPECT_EQ(now.succeeded, 1u);
+  EXPECT_EQ(now.failed, 1u);
+  EXPECT_EQ(now.timed_out, 1u);
+  EXPECT_EQ(now.interrupted, 2u);
+  EXPECT_EQ(now.supersteps, 3u + 4 + 3 + 3);
+  EXPECT_EQ(now.tasks, now.supersteps) << "each of its nodes runs alone";
+  EXPECT_EQ(now.events, seen) << "nobody has asked for others";
+}
+
 }  // namespace
 }  // namespace weir
