@@ -1,7 +1,10 @@
 // A task for each piece of work, as many as the input asks for: a router sends
 // each text to a node of its own run side by side, and a reducer merges what
-// they found, always in the same order.
+// they found, always in the same order. As `map_reduce FOLDER` it also writes
+// what the run did there: map_reduce.dot for Graphviz, and map_reduce.json, a
+// time line that ui.perfetto.dev opens.
 
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -11,7 +14,9 @@
 
 #include "weir/channels/last_value.h"
 #include "weir/channels/reducer.h"
+#include "weir/runtime/draw.h"
 #include "weir/runtime/state_graph.h"
+#include "weir/runtime/trace.h"
 
 namespace {
 
@@ -29,9 +34,27 @@ Counts CountWords(const std::string& text) {
   return counts;
 }
 
+// Runs the graph, and draws it and the run.
+bool Draw(const weir::Graph& graph, weir::Update input,
+          const std::string& folder) {
+  weir::RunTrail trail;
+  weir::TraceRecorder trace;
+  weir::RunStream stream =
+      graph.Stream(std::move(input), {.modes = weir::kDebug});
+  while (const weir::Event* event = stream.Next()) {
+    trail.Add(*event);
+    trace.Add(*event);
+  }
+  std::ofstream dot(folder + "/map_reduce.dot");
+  dot << weir::ToDot(weir::ShapeOf(graph), {.run = &trail});
+  std::ofstream time_line(folder + "/map_reduce.json");
+  time_line << trace.ToJson();
+  return stream.status().ok() && dot.flush() && time_line.flush();
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   weir::StateGraph builder;
   const auto texts =
       builder.AddChannel("texts", weir::LastValue<std::vector<std::string>>());
@@ -67,9 +90,10 @@ int main() {
     return 1;
   }
 
-  const absl::StatusOr<weir::RunResult> result = graph->Invoke(
-      weir::Update(texts, {"the weir holds the river", "the river runs on",
-                           "a stone in the river"}));
+  const weir::Update input(texts,
+                           {"the weir holds the river", "the river runs on",
+                            "a stone in the river"});
+  const absl::StatusOr<weir::RunResult> result = graph->Invoke(input);
   if (!result.ok()) {
     std::cerr << result.status() << '\n';
     return 1;
@@ -78,5 +102,9 @@ int main() {
     std::cout << word << ' ' << count << '\n';
   }
   std::cout << "most: " << result->Get(most) << '\n';
+  if (argc > 1 && !Draw(*graph, input, argv[1])) {
+    std::cerr << "could not draw the run to " << argv[1] << '\n';
+    return 1;
+  }
   return 0;
 }

@@ -145,6 +145,14 @@ struct AppendPayload {
     JsonObject data(out);
     data.Text("warning", warning.text);
   }
+  void operator()(const TaskRetried& task) const {
+    JsonObject data(out);
+    data.Text("id", task.id);
+    data.Text("name", task.node);
+    data.Number("attempt", task.attempt);
+    data.Text("error", std::string(task.status.message()));
+    data.Text("wait", absl::FormatDuration(task.wait));
+  }
 };
 
 // "" for what is no mode, and for control events.
@@ -178,6 +186,7 @@ struct DebugType {
   std::string_view operator()(const CheckpointReached&) const {
     return "checkpoint";
   }
+  std::string_view operator()(const TaskRetried&) const { return "task_retry"; }
   template <class Other>
   std::string_view operator()(const Other&) const {
     return "warning";

@@ -124,10 +124,19 @@ struct RunWarning {
   std::string text;
 };
 
+// kDebug: an attempt at a node has failed, and the task is to try again.
+struct TaskRetried {
+  std::string id;
+  std::string_view node;
+  int attempt = 1;  // The one that failed; the first is 1.
+  absl::Status status;
+  absl::Duration wait;  // Until the next begins.
+};
+
 using EventPayload =
     std::variant<RunMetadata, RunError, StateValues, NodeUpdate, CustomValue,
                  MessageChunk, TaskStarted, TaskFinished, CheckpointReached,
-                 RunInterrupted, RunWarning>;
+                 RunInterrupted, RunWarning, TaskRetried>;
 
 // One level of the path to a graph inside a graph: the node that is or called
 // the graph, and its task.

@@ -108,6 +108,8 @@ void TraceRecorder::Add(const Event& event) {
     graph.supersteps.try_emplace(superstep, Slice{name, now, now});
   } else if (const auto* finished = event.As<TaskFinished>()) {
     End(graph, *finished, now);
+  } else if (const auto* retried = event.As<TaskRetried>()) {
+    Retry(graph, *retried, now);
   }
   const auto step = graph.supersteps.find(superstep);
   if (step != graph.supersteps.end()) step->second.end = now;
@@ -121,6 +123,25 @@ void TraceRecorder::Begin(GraphTrace& graph, const TaskStarted& task,
                          .end = now,
                          .args = {{"task", task.id}},
                          .open = true});
+}
+
+void TraceRecorder::Retry(GraphTrace& graph, const TaskRetried& task,
+                          absl::Time now) {
+  const auto it = graph.under_way.find(task.id);
+  if (it == graph.under_way.end()) return;  // It began before the first event.
+  Slice& slice = graph.tasks[it->second];
+  const auto attempt = [](int number, absl::Time begin, absl::Time end) {
+    return Slice{absl::StrCat("attempt ", number), begin, end};
+  };
+  if (slice.inside.empty()) {
+    slice.inside.push_back(attempt(task.attempt, slice.begin, now));
+  }
+  Slice& failed = slice.inside.back();
+  failed.end = now;
+  failed.args.emplace_back("error", std::string(task.status.message()));
+  const absl::Time again = now + task.wait;
+  slice.inside.push_back({"wait", now, again});
+  slice.inside.push_back(attempt(task.attempt + 1, again, again));
 }
 
 void TraceRecorder::End(GraphTrace& graph, const TaskFinished& task,
@@ -170,6 +191,14 @@ std::string TraceRecorder::ToJson() const {
         for (const Slice& slice : on) {
           writer.Slice(slice.name, kind, process, track, slice.begin, slice.end,
                        slice.args);
+          // A run that was stopped while it waited has not waited until then.
+          for (const Slice& part : slice.inside) {
+            if (part.begin > slice.end) continue;
+            const bool is_last = &part == &slice.inside.back();
+            writer.Slice(part.name, "attempt", process, track, part.begin,
+                         is_last ? slice.end : std::min(part.end, slice.end),
+                         part.args);
+          }
         }
         ++track;
       }

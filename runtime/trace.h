@@ -19,8 +19,9 @@ inline namespace v0 {
 // TraceRecorder: a run on a time line: add each event of a reader of kDebug,
 // and open what ToJson() gives with ui.perfetto.dev or chrome://tracing. Each
 // graph is a process: its first track has its supersteps, checkpoints and
-// warnings, others its tasks, as many tracks as there were tasks at once; a
-// graph inside that runs several times at once has as many for supersteps.
+// warnings, others its tasks, as many tracks as there were tasks at once, with
+// their attempts and the waits between where there was more than one; a graph
+// inside that runs several times at once has as many for supersteps.
 // Events of other modes are ignored: they have no time.
 //
 //   weir::TraceRecorder trace;
@@ -47,6 +48,9 @@ class WEIR_EXPORT TraceRecorder {
     absl::Time end;
     Args args{};
     bool open = false;
+    // Of a task that has tried more than once: its attempts, and its waits
+    // between them. The last attempt is as long as the task.
+    std::vector<Slice> inside{};
   };
   struct Moment {
     std::string name;
@@ -61,6 +65,7 @@ class WEIR_EXPORT TraceRecorder {
   };
 
   void Begin(GraphTrace& graph, const TaskStarted& task, absl::Time now);
+  void Retry(GraphTrace& graph, const TaskRetried& task, absl::Time now);
   void End(GraphTrace& graph, const TaskFinished& task, absl::Time now);
   // Gives each slice the first track that is free when it begins.
   static std::vector<std::vector<Slice>> OnTracks(std::vector<Slice> slices);

@@ -795,15 +795,19 @@ void Run::Publish(uint32_t mode, EventPayload&& payload, bool in_debug,
   env_->log->Publish(kDebug, Event(kDebug, std::move(shared)));
 }
 
+void Run::PublishDebug(EventPayload&& payload,
+                       std::shared_ptr<const void> names) {
+  auto body = Ref<EventBody>::Adopt(new EventBody(std::move(payload)));
+  body->ns = ns_;
+  body->names = names == nullptr ? graph_ : std::move(names);
+  body->step = step_;
+  body->time = executor().Now();
+  env_->log->Publish(kDebug,
+                     Event(kDebug, Ref<const EventBody>(std::move(body))));
+}
+
 void Run::Warn(const std::string& text) {
-  if (Wants(kDebug)) {
-    auto body = Ref<EventBody>::Adopt(new EventBody(RunWarning{text}));
-    body->ns = ns_;
-    body->step = step_;
-    body->time = executor().Now();
-    env_->log->Publish(kDebug,
-                       Event(kDebug, Ref<const EventBody>(std::move(body))));
-  }
+  if (Wants(kDebug)) PublishDebug(RunWarning{text});
 }
 
 void Run::PublishTaskStarts() {

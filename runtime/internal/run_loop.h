@@ -262,6 +262,9 @@ class Run final : public RefCounted<Run>, private StoreListener {
   // `names` holds those in the payload that are not the graph's.
   void Publish(uint32_t mode, EventPayload&& payload, bool in_debug = false,
                std::shared_ptr<const void> names = nullptr);
+  // The same in kDebug alone. Only if that is wanted.
+  void PublishDebug(EventPayload&& payload,
+                    std::shared_ptr<const void> names = nullptr);
   void Warn(const std::string& text);
 
   Values MakeValues() const { return Values(graph_->names); }

@@ -139,6 +139,10 @@ template <class A, IsA<RunWarning> R>
 void Fields(A& a, R& r) {
   a(r.text);
 }
+template <class A, IsA<TaskRetried> R>
+void Fields(A& a, R& r) {
+  a(r.id, r.node, r.attempt, r.status, r.wait);
+}
 
 namespace {
 

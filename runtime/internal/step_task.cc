@@ -935,7 +935,13 @@ bool StepTask::Retry(absl::Status& failure) {
       absl::BitGen random;
       draw = absl::Uniform(random, 0.0, 1.0);
     }
-    const absl::Duration delay = RetryDelay(policy, mine.attempt++, draw);
+    const absl::Duration delay = RetryDelay(policy, mine.attempt, draw);
+    if (run->Wants(kDebug)) {
+      run->PublishDebug(
+          TaskRetried{Id(), node->name, mine.attempt, failure, delay},
+          call == nullptr ? nullptr : call->node);
+    }
+    ++mine.attempt;
     mine.last_failure = std::move(failure);
     mine.calls = 0;
     mine.called_in_attempt = 0;

@@ -137,7 +137,8 @@ json SnapshotJson(const StateSnapshot& state) {
 }
 
 bool IsResult(const Event& event) {
-  return event.mode() != kControl && event.As<RunWarning>() == nullptr;
+  return event.mode() != kControl && event.As<RunWarning>() == nullptr &&
+         event.As<TaskRetried>() == nullptr;
 }
 
 json EventJson(const Event& event, bool with_ns) {

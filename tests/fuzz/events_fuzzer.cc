@@ -92,7 +92,9 @@ std::vector<std::string> Seeds() {
       Seed(kTasks, finished),
       Seed(kCheckpoints, CheckpointReached{state}),
       Seed(kUpdates, interrupted),
-      Seed(kDebug, RunWarning{"text"})};
+      Seed(kDebug, RunWarning{"text"}),
+      Seed(kDebug, TaskRetried{"id", "node", 1, absl::AbortedError("text"),
+                               absl::Seconds(1)})};
   std::vector<std::string> seeds = {std::string(1, '\0') +
                                     internal::EncodeBatch(events)};
   for (const std::string& event : events) seeds.push_back("\1" + event);

@@ -145,5 +145,47 @@ TEST(TraceTest, WhatHasNotEndedSaysSo) {
   EXPECT_EQ(json["traceEvents"].back()["args"]["state"], "unfinished");
 }
 
+TEST(TraceTest, AttemptsAndWaitsLieInTheirTask) {
+  StateGraph builder;
+  int attempts = 0;
+  builder.AddNode(
+      "flaky",
+      [&attempts](NodeContext& node) -> Task<NodeResult> {
+        (void)co_await node.Sleep(absl::Milliseconds(5));
+        if (++attempts < 3) co_return absl::UnavailableError("not now");
+        co_return NodeResult();
+      },
+      {.retry = {RetryPolicy{.initial_interval = absl::Milliseconds(10),
+                             .backoff_factor = 2,
+                             .jitter = false}}});
+  builder.AddEdge(kStart, "flaky");
+  const absl::StatusOr<Graph> graph = builder.Compile();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  SimExecutor executor(1);
+  TraceRecorder trace;
+  std::vector<std::string> texts;
+  RunStream stream =
+      graph->Stream(Update(), {.modes = kDebug, .executor = &executor});
+  while (const Event* event = stream.Next()) {
+    trace.Add(*event);
+    if (event->As<TaskRetried>() == nullptr) continue;
+    Json data = Json::parse(event->ToJson());
+    EXPECT_EQ(data["type"], "task_retry");
+    data["payload"].erase("id");
+    texts.push_back(data["payload"].dump());
+  }
+  EXPECT_THAT(
+      texts,
+      ElementsAre(
+          R"({"attempt":1,"error":"not now","name":"flaky","wait":"10ms"})",
+          R"({"attempt":2,"error":"not now","name":"flaky","wait":"20ms"})"));
+  const Json json = Json::parse(trace.ToJson());
+  EXPECT_THAT(Slices(json, "task"), ElementsAre("1/1 flaky 0+45000"));
+  EXPECT_THAT(Slices(json, "attempt"),
+              ElementsAre("1/1 attempt 1 0+5000", "1/1 wait 5000+10000",
+                          "1/1 attempt 2 15000+5000", "1/1 wait 20000+20000",
+                          "1/1 attempt 3 40000+5000"));
+}
+
 }  // namespace
 }  // namespace weir
