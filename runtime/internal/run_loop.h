@@ -352,7 +352,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
     bool exit_stored = false;
   };
 
-  // In run_line.cc.
+  // In run_line.cc, run_restore.cc, run_save.cc and run_state.cc.
   template <class T>
   void Await(absl::FunctionRef<void(Checkpointer::Done<T>)> start,
              absl::AnyInvocable<void(absl::StatusOr<T>)> then);
@@ -379,6 +379,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   absl::Status RestoreChannel(const SavedBy::Saved& saved, bool here,
                               SavedPieces& pieces);
   void DropTasks(const SavedBy& by);
+  absl::Status CheckDropped() const;
   absl::Status LoadWrites(const std::vector<PendingWrite>& writes);
   absl::Status LoadWrite(const PendingWrite& write, TaskWrites* at) const;
   absl::Status RestoreEngine(const SavedEngine& engine, int64_t step);
