@@ -25,7 +25,8 @@ namespace {
 void Widths(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("width")
       ->Arg(5)
-      ->Arg(1'000)
+      ->RangeMultiplier(10)
+      ->Range(10, 1'000)
       ->Unit(benchmark::kMicrosecond)
       ->UseRealTime();
 }

@@ -113,7 +113,8 @@ void BM_Graph_SavedLoop1000(benchmark::State& state) {
 BENCHMARK(BM_Graph_SavedLoop1000)
     ->ArgName("idle_bytes")
     ->Arg(0)
-    ->Arg(1'000'000)
+    ->RangeMultiplier(10)
+    ->Range(1'000, 1'000'000)
     ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();
 

@@ -97,6 +97,7 @@ BENCHMARK(BM_Runtime_Watched)
     ->ArgName("readers")
     ->Arg(0)
     ->Arg(1)
+    ->Arg(4)
     ->Arg(16)
     ->Unit(benchmark::kMicrosecond);
 

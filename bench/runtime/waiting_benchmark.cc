@@ -34,8 +34,8 @@ constexpr absl::Duration kWait = absl::Milliseconds(100);
 
 void Runs(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("runs")
-      ->Arg(10'000)
-      ->Arg(1'000'000)
+      ->RangeMultiplier(10)
+      ->Range(1'000, 1'000'000)
       ->Unit(benchmark::kMillisecond)
       ->UseRealTime();
 }

@@ -1,0 +1,155 @@
+// Does a row of work so many times, for a count of its instructions: what does
+// one more of it cost? As `instructions ROW TIMES [slow]`. All of it is done by
+// one thread, so that the count is the same each time. `slow` makes the nodes
+// do more, which check_instructions.py must notice.
+
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "weir/channels/append_log.h"
+#include "weir/channels/last_value.h"
+#include "weir/checkpoint/memory_checkpointer.h"
+#include "weir/runtime/executor.h"
+#include "weir/runtime/state_graph.h"
+#include "weir/stream/event_log.h"
+#include "weir/stream/segment_pool.h"
+
+namespace weir {
+namespace {
+
+bool slow = false;
+
+int64_t Fail(const std::string& why) {
+  std::cerr << why << '\n';
+  std::exit(1);
+}
+
+struct Counting {
+  int64_t Read(const absl::StatusOr<RunResult>& result) const {
+    return result.ok() ? result->Get(counter)
+                       : Fail(result.status().ToString());
+  }
+  auto AddOne() const {
+    return [counter = counter](NodeContext& node) {
+      // A tenth more than a superstep, or about that.
+      if (slow) (void)absl::StrCat(node.Get(counter), " is not short enough");
+      return Update(counter, node.Get(counter) + 1);
+    };
+  }
+
+  StateGraph builder;
+  Channel<int> counter = builder.AddChannel("counter", LastValue<int>());
+  InlineExecutor executor;
+};
+
+// Three nodes in a line, `times` runs.
+int64_t Seq3(int64_t times) {
+  Counting of;
+  const NodeId a = of.builder.AddNode("a", of.AddOne());
+  const NodeId b = of.builder.AddNode("b", of.AddOne());
+  const NodeId c = of.builder.AddNode("c", of.AddOne());
+  of.builder.AddEdge(kStart, a);
+  of.builder.AddEdge(a, b);
+  of.builder.AddEdge(b, c);
+  const absl::StatusOr<Graph> graph = of.builder.Compile();
+  int64_t sum = 0;
+  for (int64_t i = 0; i < times; ++i) {
+    sum += of.Read(graph->Invoke(Update(), {.executor = &of.executor}));
+  }
+  return sum / 3;
+}
+
+// One run of `times` supersteps, saved in memory if `saved`.
+int64_t Loop(int64_t times, bool saved) {
+  Counting of;
+  const NodeId loop = of.builder.AddNode("loop", of.AddOne());
+  of.builder.AddEdge(kStart, loop);
+  of.builder.AddConditionalEdges(
+      loop,
+      [counter = of.counter, loop, times](NodeContext& state) {
+        return state.Get(counter) < times ? Target(loop) : Target(kEnd);
+      },
+      {.destinations = {{loop, kEnd}}});
+  const absl::StatusOr<Graph> graph = of.builder.Compile();
+  MemoryCheckpointer store;
+  RunOptions options{.recursion_limit = times + 2, .executor = &of.executor};
+  if (saved) {
+    options.thread_id = "t";
+    options.checkpointer = &store;
+  }
+  return of.Read(graph->Invoke(Update(), std::move(options)));
+}
+
+// Five parallel nodes and a join, `times` runs.
+int64_t Par5(int64_t times) {
+  Counting of;
+  const auto list = of.builder.AddChannel("list", AppendLogChannel<int>());
+  std::vector<NodeRef> nodes;
+  for (int i = 0; i < 5; ++i) {
+    nodes.push_back(of.builder.AddNode(
+        absl::StrCat("append_", i),
+        [list, i](NodeContext&) { return Update(list, i); }));
+    of.builder.AddEdge(kStart, nodes.back());
+  }
+  const NodeId join =
+      of.builder.AddNode("join", [list, &of](NodeContext& node) {
+        return Update(of.counter, static_cast<int>(node.Get(list).size()));
+      });
+  of.builder.AddJoin(nodes, join);
+  const absl::StatusOr<Graph> graph = of.builder.Compile();
+  int64_t sum = 0;
+  for (int64_t i = 0; i < times; ++i) {
+    sum += of.Read(graph->Invoke(Update(), {.executor = &of.executor}));
+  }
+  return sum / 5;
+}
+
+// `times` events to a reader that then reads them.
+int64_t Publish(int64_t times) {
+  SegmentPool pool;
+  EventLog<int64_t> log({.pool = &pool});
+  absl::StatusOr<Cursor<int64_t>> reader = log.Attach();
+  if (!reader.ok()) return Fail(reader.status().ToString());
+  int64_t read = 0;
+  for (int64_t i = 0; i < times; i += 64) {
+    for (int64_t k = i; k < i + 64 && k < times; ++k) log.Publish(1, k);
+    while (reader->TryNext()) ++read;
+  }
+  return read;
+}
+
+// Each gives `times` if all of it was done.
+const std::map<std::string, std::function<int64_t(int64_t)>>& Rows() {
+  static const auto* const kRows =
+      new std::map<std::string, std::function<int64_t(int64_t)>>{
+          {"seq3", Seq3},
+          {"loop", [](int64_t times) { return Loop(times, false); }},
+          {"saved_loop", [](int64_t times) { return Loop(times, true); }},
+          {"par5", Par5},
+          {"publish", Publish}};
+  return *kRows;
+}
+
+}  // namespace
+}  // namespace weir
+
+int main(int argc, char** argv) {
+  const auto& rows = weir::Rows();
+  const auto row = argc < 3 ? rows.end() : rows.find(argv[1]);
+  if (row == rows.end()) {
+    std::cerr << "usage: instructions ROW TIMES [slow]; rows:";
+    for (const auto& [name, work] : rows) std::cerr << ' ' << name;
+    std::cerr << '\n';
+    return 2;
+  }
+  weir::slow = argc > 3 && std::string(argv[3]) == "slow";
+  const int64_t times = std::atoll(argv[2]);
+  return row->second(times) == times ? 0 : 1;
+}
