@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Measures what weir promises about its speed, and writes it down.
 
-    bench/report.py [--build build/release] [--out docs/performance] [--repetitions 7] [--only P1,P6] [--from FILE]
+    bench/report.py [--build build/release] [--out docs/performance] [--repetitions 7] [--from FILE]
+    bench/report.py --only P1,P6 [--build build/release] [--repetitions 7]
 
 Runs the benchmarks behind the rows below, each several times and in a random order, so that what else the machine does
 touches all alike. Writes report.json (every sample), report.md (the table) and plots of cost against size. A figure is
 the median; min and max stand beside it. Needs a release build with benchmarks. --from makes table and plots anew from
-an earlier report.json.
+an earlier report.json; --only prints some rows, and writes nothing.
 """
 
 import argparse
@@ -370,18 +371,18 @@ def main():
         if not only:
             wanted |= {deliver(subject, 1, readers, events) for subject, readers, events in deliver_points(given.build)}
         reports = run(given.build, wanted, given.repetitions)
-    given.out.mkdir(parents=True, exist_ok=True)
-    if not given.earlier:
-        (given.out / "report.json").write_text(json.dumps(slim(reports), indent=1) + "\n")
     samples = Samples(reports)
     repetitions = max((len(rows) for rows in samples.rows.values()), default=0)
     text = ["# Performance", "", f"Made by `bench/report.py` on {machine(reports)}: medians of {repetitions}.", "",
             *table(rows, samples)]
     if plots:
-        text += ["", "How cost grows, fitted to the medians:", "", *growths(plots, samples)]
+        text += ["", "How cost grows, fitted to the medians:", "", *growths(plots, samples), "",
+                 "![Events published per second against readers](deliver.svg)"]
+        given.out.mkdir(parents=True, exist_ok=True)
+        if not given.earlier:
+            (given.out / "report.json").write_text(json.dumps(slim(reports), indent=1) + "\n")
+        (given.out / "report.md").write_text("\n".join(text) + "\n")
         draw(plots, samples, given.out)
-        text += ["", "![Events published per second against readers](deliver.svg)"]
-    (given.out / "report.md").write_text("\n".join(text) + "\n")
     print("\n".join(text))
 
 

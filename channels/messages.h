@@ -32,10 +32,10 @@ namespace weir {
 inline namespace v0 {
 
 // One message of a conversation.
-struct Message {
-  std::string role;  // "user", "assistant" and the like; kRemoveRole.
-  std::string content;
-  std::string id;  // Given by the channel where it is empty.
+struct WEIR_EXPORT Message {
+  std::string role{};  // "user", "assistant" and the like; kRemoveRole.
+  std::string content{};
+  std::string id{};  // Given by the channel where it is empty.
 
   friend bool operator==(const Message&, const Message&) = default;
 };
@@ -91,7 +91,7 @@ WEIR_EXPORT MessageIds RandomMessageIds();
 //           removing one walks over all.
 // Threads:  thread-compatible; copies are independent.
 template <class M = Message>
-class MessageList {
+class WEIR_EXPORT MessageList {
  public:
   using value_type = M;
   using const_iterator = typename AppendLog<M>::const_iterator;

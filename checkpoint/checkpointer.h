@@ -92,7 +92,7 @@ struct CheckpointerCapabilities {
 
 // What a store has done since it was opened: each number only grows.
 struct CheckpointerCounters {
-  uint64_t transactions = 0;   // That have changed something.
+  uint64_t transactions = 0;   // For calls that change something.
   uint64_t syncs = 0;          // Synchronisations of the disk.
   uint64_t bytes_written = 0;  // To its files, pages and logs included.
 };

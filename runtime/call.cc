@@ -120,7 +120,7 @@ absl::StatusOr<Value> CalledFunction::Result(const ValueType* wanted) {
     parent->extra().told_to_pause = true;
     return MakeError(ErrorKind::kInterrupt, absl::StatusCode::kCancelled,
                      absl::StrFormat("'%s', called by node '%s', waits for an "
-                                     "answer",
+                                     "answer; return this status at once",
                                      node->name, parent->node->name));
   }
   if (!task.status.ok()) {

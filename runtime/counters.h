@@ -27,10 +27,12 @@ struct WEIR_EXPORT RuntimeCounters {
   uint64_t timed_out = 0;
   uint64_t interrupted = 0;
 
-  // Of all runs, with the graphs inside: supersteps begun, and their tasks.
+  // Of all runs, with the graphs inside: supersteps begun, and their tasks. The
+  // start counts as one of both; so do tasks that an earlier run had finished.
   uint64_t supersteps = 0;
   uint64_t tasks = 0;
-  // Events of runs that have ended. What nobody has asked for is none.
+  // Events of runs that have ended, without those of an earlier process. What
+  // nobody has asked for is none.
   uint64_t events = 0;
 
   // Of the checkpointer, whoever uses it.

@@ -13,8 +13,8 @@ namespace weir {
 inline namespace v0 {
 
 // ErrorKind: what went wrong, finer than the absl::StatusCode. It travels in a
-// payload of the Status. docs/errors.md says of each when it comes and what to
-// do.
+// payload of the Status. docs/errors/ has a page for each: when it comes, what
+// it says and what to do.
 //
 // Source: the names are those of LangGraph's errors.
 enum class ErrorKind {
@@ -24,7 +24,7 @@ enum class ErrorKind {
   kInvalidBranch,     // InvalidArgument: a router's answer leads nowhere.
   kReducerError,      // A reducer failed or threw; its code, or Unknown.
   kInvalidGraph,      // InvalidArgument: the graph does not compile.
-  kEmptyInput,        // InvalidArgument: nothing to run.
+  kEmptyInput,        // InvalidArgument, NotFound: nothing to run.
   kGraphRecursion,    // ResourceExhausted: the recursion limit is reached.
   kGraphDrained,      // Cancelled: stopped at a barrier as asked.
   kParentCommand,     // FailedPrecondition: a command for a parent at the root.

@@ -29,7 +29,7 @@ enum StreamModes : uint32_t {
   kCustom = 1u << 2,       // What nodes emit.
   kTasks = 1u << 3,        // Starts and ends of tasks.
   kCheckpoints = 1u << 4,  // Each checkpoint, with the tasks that come next.
-  kDebug = 1u << 5,     // Tasks, checkpoints and warnings, with step and time.
+  kDebug = 1u << 5,  // Tasks, their retries, checkpoints, warnings; with times.
   kMessages = 1u << 6,  // Pieces of messages, and the messages nodes return.
   // The metadata and error events of a Runtime's run; every reader gets them.
   kControl = 1u << 31,
@@ -124,7 +124,8 @@ struct RunWarning {
   std::string text;
 };
 
-// kDebug: an attempt at a node has failed, and the task is to try again.
+// kDebug: an attempt has failed, and the task is to try again. `node` is as in
+// NodeUpdate.
 struct TaskRetried {
   std::string id;
   std::string_view node;

@@ -157,9 +157,11 @@ struct RunOptions {
   // be interrupted. Otherwise it needs a thread_id, and must outlive the run.
   Checkpointer* checkpointer = nullptr;
   Durability durability = Durability::kAsync;
-  // Of kAsync: how many supersteps the run may be ahead of its store. At least
-  // 1. What a process that is killed has run ahead runs again; a run that may
-  // be further ahead waits less often, and holds what it has changed meanwhile.
+  // Of kAsync: how many supersteps the run may be ahead of its store, and each
+  // graph inside for itself. At least 1. What a process that is killed has run
+  // ahead runs again; a run that may be further ahead waits less often, and
+  // holds what it has changed meanwhile. A store that shares values is never
+  // behind.
   int max_async_lag = 1;
   // Where in the thread's history to go on; by default at its end. Its
   // thread_id may be left out.
@@ -173,6 +175,7 @@ struct RunOptions {
   std::map<std::string, std::string> metadata{};
 };
 
+// Names a run.
 using RunId = std::string;
 
 //   kPending --> kRunning --> kSuccess, kError, kTimeout, kInterrupted

@@ -25,6 +25,15 @@ absl::StatusOr<std::optional<int64_t>> ParseEventId(std::string_view text) {
   return std::optional<int64_t>(id);
 }
 
+absl::Status internal::StreamedRun::ExplainOvertaken(
+    absl::Status status) const {
+  status = Explain(std::move(status));
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::DataLossError(
+      absl::StrFormat("run '%s': %s; join again, and read the thread's state",
+                      id(), std::string(status.message())));
+}
+
 const Event* RunStream::Rep::Poll() {
   const auto entry = cursor.TryNext();
   if (!entry) return nullptr;

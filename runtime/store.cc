@@ -121,7 +121,7 @@ absl::Status CheckPut(const PutOp& put, const StoreCapabilities& can) {
   if (ttl < absl::InfiniteDuration() && !can.ttl) {
     return absl::UnimplementedError(absl::StrFormat(
         "item '%s' of namespace %s is put with a ttl, and this store keeps "
-        "items until they are deleted",
+        "items until they are deleted; leave PutOptions::ttl out",
         put.key, Text(put.ns)));
   }
   return absl::OkStatus();

@@ -29,7 +29,7 @@ inline namespace v0 {
 
 // OpaqueValue: what an event holds in place of a value of a type that its graph
 // knows and nobody here. As JSON {"$type": "acme::Parcel"}.
-struct OpaqueValue {
+struct WEIR_EXPORT OpaqueValue {
   std::string type{};
   std::string bytes{};  // As the type's codec wrote them.
 };

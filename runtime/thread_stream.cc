@@ -276,7 +276,7 @@ ThreadStream::Rep::Found ThreadStream::Rep::ReadRun() {
   }
   if (!cursor_->ended()) return Found::kNothing;
   if (cursor_->overtaken()) {
-    const absl::Status why = run_->Explain(cursor_->status());
+    const absl::Status why = run_->ExplainOvertaken(cursor_->status());
     // Of a run that was deleted, the rest is passed over.
     if (!absl::IsNotFound(why)) return End(why);
   }

@@ -1,7 +1,7 @@
 // How many events a second get from producers to readers, each on a worker of
 // its own, and how much memory does that take at its peak? Each reader gets
 // each event. The event log, without a bound and with back-pressure at 65,536
-// events, against what is in baselines.h. bench/plot_readers.py draws the rows
+// events, against what is in baselines.h. bench/report.py draws the rows
 // of one producer.
 //
 // items_per_second counts events published, from when the first producer begins

@@ -91,7 +91,8 @@ class CommitQueue {
   // Fixed after construction.
   const CommitLimits limits_;
 
-  // The worker's; before it starts and after it ends, whose this is.
+  // The worker's, but for files(); before it starts and after it ends, whose
+  // this is.
   std::unique_ptr<Database> db_;
   StoredThreads threads_;
   bool shrinking_ = false;  // The file has more pages free than it is to keep.

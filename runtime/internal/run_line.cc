@@ -98,8 +98,8 @@ absl::Status Run::CheckInput(Input& input) const {
   }
   if (env_->max_async_lag < 1) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "max_async_lag is %d; it must be at least 1 superstep, or durability "
-        "be Durability::kSync",
+        "max_async_lag is %d; it must be at least 1 superstep. To be none "
+        "ahead, leave it out and use Durability::kSync",
         env_->max_async_lag));
   }
   if (env_->step_timeout <= absl::ZeroDuration()) {

@@ -561,7 +561,8 @@ absl::Status Run::StepFailure() {
     return MakeError(
         ErrorKind::kParentCommand, absl::StatusCode::kFailedPrecondition,
         absl::StrFormat("node '%s' returned a command for the parent graph in "
-                        "step %d, and graph '%s' is not inside another",
+                        "step %d, and graph '%s' is not inside another; use "
+                        "Command::Graph::kThis, or the graph as a node",
                         task.node->name, step_, graph_->name));
   }
   return absl::OkStatus();

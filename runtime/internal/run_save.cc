@@ -1,7 +1,11 @@
 // What a run stores as it goes: checkpoints of what has changed, and what its
 // tasks have done.
 
+#include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "absl/types/span.h"

@@ -1,7 +1,10 @@
 // A thread's state as it is shown, and changed by hand.
 
+#include <algorithm>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "weir/runtime/internal/run_loop.h"
 #include "weir/runtime/internal/saved_by.h"

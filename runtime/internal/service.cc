@@ -558,6 +558,8 @@ void Service::Launch(const RunPtr& run) {
     }
     env->is_again = run->info.attempt > 1;
     env->counts = &counts_;
+    const EventLog<Event>* const log = run->log.if_open();
+    run->counted_from = log == nullptr ? run->log.first_id() : log->next_id();
     env->Watch(&run->log);
     made = run->run = run->Make(env);
     if (timeout < absl::InfiniteDuration()) WatchTimeout(run, timeout);
@@ -710,7 +712,10 @@ absl::Status Service::Verdict(const ServedRun& run, const Run& ended,
     *verdict = RunStatus::kTimeout;
     return MakeError(
         ErrorKind::kRunTimeout, absl::StatusCode::kDeadlineExceeded,
-        absl::StrFormat("run '%s' took longer than its timeout", run.id()));
+        absl::StrFormat(
+            "run '%s' of graph '%s' took longer than StartOptions::timeout%s",
+            run.id(), run.info.graph,
+            run.thread->temporary ? "" : "; its thread can be continued"));
   }
   if (run.cancelled.has_value()) {
     *verdict = RunStatus::kInterrupted;
@@ -956,9 +961,12 @@ void Service::Announce(const RunPtr& run) {
     run->answered = true;
     if (const EventLog<Event>* const log = run->log.if_open()) {
       run->end_event = log->next_id();
-      ended_.events += run->end_event - run->log.first_id();
+      if (run->counted_from.has_value()) {
+        ended_.events += run->end_event - *run->counted_from;
+      }
     }
     Count(run->info.status);
+    if (run->thread->running == run) ++ending_;
     if (run->resumable) {
       Retain(run);
     } else {
@@ -997,7 +1005,7 @@ RuntimeCounters Service::Counters() {
     absl::MutexLock lock(&mutex);
     counters = ended_;
     counters.pending = pending_;
-    counters.running = running_;
+    counters.running = running_ - ending_;
     counters.threads = threads_.size();
   }
   counters.supersteps = counts_.supersteps.load(std::memory_order_relaxed);
@@ -1044,6 +1052,7 @@ void Service::GoOn(const RunPtr& run) {
   } else {
     Schedule(thread, &later);
   }
+  --ending_;
   if (--running_ == 0 && idle_ != nullptr) {
     later.Do([idle = std::exchange(idle_, nullptr)] { idle->Notify(); });
   }

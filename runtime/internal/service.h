@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
@@ -207,7 +208,9 @@ class ServedRun final : public StreamedRun,
   bool answered = false;  // And so are those who joined.
   absl::Status closed_with;
   uint64_t end_event = 0;  // One past the last event's id.
-  bool expired = false;    // The events are not kept any more.
+  // Its first event that is not of an earlier process; once it has begun.
+  std::optional<uint64_t> counted_from;
+  bool expired = false;  // The events are not kept any more.
   std::vector<std::shared_ptr<JoinCall>> joins;
   uint64_t first_id = 0;  // Of its start, in the thread's stream.
   absl::Duration retention;
@@ -537,6 +540,7 @@ class Service final : public std::enable_shared_from_this<Service> {
   Threads threads_ ABSL_GUARDED_BY(mutex);
   Runs runs_ ABSL_GUARDED_BY(mutex);
   size_t running_ ABSL_GUARDED_BY(mutex) = 0;  // Threads with a running run.
+  size_t ending_ ABSL_GUARDED_BY(mutex) = 0;   // Of these, that have ended.
   size_t pending_ ABSL_GUARDED_BY(mutex) = 0;  // Runs that wait to run.
   bool closed_ ABSL_GUARDED_BY(mutex) = false;
   bool mortal_loaded_ ABSL_GUARDED_BY(mutex) = false;
@@ -544,9 +548,9 @@ class Service final : public std::enable_shared_from_this<Service> {
   // meanwhile may have read what is gone.
   uint64_t forgotten_ ABSL_GUARDED_BY(mutex) = 0;
   absl::Notification* idle_ ABSL_GUARDED_BY(mutex) = nullptr;
-  // What runs do, and how those have ended that have.
-  RunCounts counts_;
+  // How runs have ended; and what they do, which all workers write.
   RuntimeCounters ended_ ABSL_GUARDED_BY(mutex);
+  alignas(ABSL_CACHELINE_SIZE) RunCounts counts_;
 };
 
 }  // namespace internal

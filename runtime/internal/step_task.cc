@@ -733,7 +733,7 @@ absl::StatusOr<Value> StepTask::Ask(Value question) {
   mine.asks.push_back({id, std::move(question)});
   return MakeError(ErrorKind::kInterrupt, absl::StatusCode::kCancelled,
                    absl::StrFormat("node '%s' waits for an answer to the "
-                                   "interrupt %s",
+                                   "interrupt %s; return this status at once",
                                    node->name, id));
 }
 
@@ -755,7 +755,7 @@ absl::Status StepTask::NoteCalledInterrupt(const Run& child) {
                    child.interrupts().end());
   return MakeError(ErrorKind::kInterrupt, absl::StatusCode::kCancelled,
                    absl::StrFormat("graph '%s', run by node '%s', is "
-                                   "interrupted",
+                                   "interrupted; return this status at once",
                                    child.graph().name, node->name));
 }
 

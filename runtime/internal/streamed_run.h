@@ -33,6 +33,8 @@ class StreamedRun {
   virtual absl::StatusOr<RunResult> Result() = 0;
   // What a reader is told that ends with `status`.
   virtual absl::Status Explain(absl::Status status) const { return status; }
+  // The same, if the log has overtaken the reader.
+  absl::Status ExplainOvertaken(absl::Status status) const;
 };
 
 }  // namespace internal
@@ -46,7 +48,10 @@ struct RunStream::Rep final : internal::Reader<Event> {
 
   const Event* Poll() override;
   bool ended() const override { return cursor.ended(); }
-  absl::Status status() const override { return run->Explain(cursor.status()); }
+  absl::Status status() const override {
+    return cursor.overtaken() ? run->ExplainOvertaken(cursor.status())
+                              : run->Explain(cursor.status());
+  }
   bool Arm(weir::Waiter* waiter) override { return cursor.Arm(waiter); }
   bool Disarm() override { return cursor.Disarm(); }
 

@@ -611,6 +611,32 @@ TEST_F(DurableRunsTest, RunFoundAgainHasTheOptionsItWasStartedWith) {
   }
 }
 
+TEST_F(DurableRunsTest, CountersLeaveOutWhatAnEarlierProcessDid) {
+  const RunInfo run =
+      Start(runtime_->CreateThread(), "wait", {.resumable = true});
+  RunAll();
+  EXPECT_EQ(runtime_->counters().running, 1u);
+  crashing_->End();
+  gate_.Open();
+  Reopen();
+  EXPECT_EQ(runtime_->counters().pending + runtime_->counters().running, 1u);
+  RunStream all = Join(run, {.last_event_id = -1});
+  RunAll();
+  gate_.Open();
+  Outcome(run);
+  uint64_t before = 0;
+  uint64_t after = 0;
+  int attempts = 0;
+  while (const Event* event = all.TryNext()) {
+    if (event->As<RunMetadata>() != nullptr) ++attempts;
+    ++(attempts < 2 ? before : after);
+  }
+  EXPECT_GT(before, 0u);
+  EXPECT_GT(after, 0u);
+  EXPECT_EQ(runtime_->counters().events, after);
+  EXPECT_EQ(runtime_->counters().succeeded, 1u);
+}
+
 TEST_F(DurableRunsTest, RunsWaitForTheirGraph) {
   const ThreadId thread = runtime_->CreateThread();
   ASSERT_TRUE(runtime_->Register("other", MustCompile(Work())).ok());

@@ -182,6 +182,9 @@ class Canonical {
       Enter(step, kRuns, event);
       const auto* emitted = custom->value.As<std::string>();
       Does(step, event, emitted == nullptr ? "" : emitted->substr(0, 32), text);
+    } else if (const auto* retried = event.As<TaskRetried>()) {
+      Enter(step, kRuns, event);
+      Does(step, event, retried->id, text);
     } else if (const auto* end = event.As<TaskFinished>()) {
       Enter(step, kRuns, event);
       if (run.update.has_value()) {

@@ -538,6 +538,10 @@ TEST_F(RunsTest, RefusedRunLeavesNothing) {
                   .status(),
               Refused(absl::StatusCode::kFailedPrecondition,
                       {thread, first.id, "busy"}));
+  EXPECT_THAT(
+      runtime_->StartRun(thread, "work", Job("emit"), {.max_async_lag = 0})
+          .status(),
+      Refused(absl::StatusCode::kInvalidArgument, {"max_async_lag"}));
   EXPECT_THAT(RunsOn(thread), ElementsAre(first.id));
   EXPECT_EQ(runtime_->GetThread(thread)->updated_at, updated);
   gate_.Open();
@@ -819,6 +823,40 @@ TEST_F(RunsTest, CountersTellWhatRunsHaveDone) {
   EXPECT_EQ(now.supersteps, 3u + 4 + 3 + 3);
   EXPECT_EQ(now.tasks, now.supersteps) << "each of its nodes runs alone";
   EXPECT_EQ(now.events, seen) << "nobody has asked for others";
+}
+
+TEST_F(RunsTest, CountersHaveTasksSideBySideAndInGraphsInside) {
+  StateGraph inner;
+  inner.AddNode("deep", Idle());
+  inner.AddEdge(kStart, "deep");
+  StateGraph builder;
+  builder.AddNode("inner", MustCompile(inner));
+  builder.AddEdge(kStart, "inner");
+  for (const char* node : {"a", "b", "c"}) {
+    builder.AddNode(node, Idle());
+    builder.AddEdge(kStart, node);
+  }
+  ASSERT_TRUE(runtime_->Register("wide", MustCompile(builder)).ok());
+  const absl::StatusOr<RunOutcome> end =
+      runtime_->Wait(runtime_->CreateThread(), "wide", Update());
+  ASSERT_TRUE(end.ok()) << end.status();
+  RuntimeCounters now = runtime_->counters();
+  EXPECT_EQ(now.running, 0u) << "it has ended";
+  EXPECT_EQ(now.succeeded, 1u);
+  EXPECT_EQ(now.supersteps, 2u + 2) << "each graph's start, and one";
+  EXPECT_EQ(now.tasks, 1u + 4 + 1 + 1);
+
+  const ThreadId thread = runtime_->CreateThread();
+  const RunInfo undone = Start(thread, "wait");
+  const RunInfo waits = Start(thread, "emit");
+  RunAll();
+  EXPECT_EQ(runtime_->counters().pending, 1u);
+  EXPECT_TRUE(Cancel(waits, {CancelAction::kRollback, true}).ok());
+  EXPECT_TRUE(Cancel(undone, {CancelAction::kRollback, true}).ok());
+  now = runtime_->counters();
+  EXPECT_EQ(now.pending, 0u);
+  EXPECT_EQ(now.running, 0u);
+  EXPECT_EQ(now.interrupted, 2u);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "weir/runtime/trace.h"
 
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "nlohmann/json.hpp"
 
 #include "weir/channels/last_value.h"
+#include "weir/runtime/call.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/runtime/task.h"
@@ -185,6 +187,64 @@ TEST(TraceTest, AttemptsAndWaitsLieInTheirTask) {
               ElementsAre("1/1 attempt 1 0+5000", "1/1 wait 5000+10000",
                           "1/1 attempt 2 15000+5000", "1/1 wait 20000+20000",
                           "1/1 attempt 3 40000+5000"));
+}
+
+TEST(TraceTest, WaitThatIsCutShortEndsWithItsTask) {
+  StateGraph builder;
+  builder.AddNode(
+      "flaky", [](NodeContext&) { return absl::UnavailableError("not now"); },
+      {.retry = {
+           RetryPolicy{.initial_interval = absl::Hours(1), .jitter = false}}});
+  builder.AddEdge(kStart, "flaky");
+  const absl::StatusOr<Graph> graph = builder.Compile();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  SimExecutor executor(1);
+  TraceRecorder trace;
+  std::stop_source stop;
+  executor.PostAfter(absl::Milliseconds(7), [&stop] { stop.request_stop(); });
+  RunStream stream = graph->Stream(
+      Update(),
+      {.modes = kDebug, .stop = stop.get_token(), .executor = &executor});
+  while (const Event* event = stream.Next()) trace.Add(*event);
+  EXPECT_FALSE(stream.status().ok());
+  const Json json = Json::parse(trace.ToJson());
+  EXPECT_THAT(Slices(json, "task"), ElementsAre("1/1 flaky 0+7000"));
+  EXPECT_THAT(Slices(json, "attempt"),
+              ElementsAre("1/1 attempt 1 0+0", "1/1 wait 0+7000"));
+}
+
+// Its name is the function's own, which nothing else keeps.
+TEST(TraceTest, RetryOfACalledFunctionIsReadAfterItsRun) {
+  StateGraph builder;
+  builder.AddNode("caller", [](NodeContext& node) -> Task<NodeResult> {
+    int attempts = 0;
+    const auto fetch = [&attempts]() -> absl::StatusOr<int> {
+      if (++attempts == 1) return absl::UnavailableError("not now");
+      return 7;
+    };
+    auto call =
+        node.Call("fetch a long name that no string holds inside", fetch,
+                  CallOptions{.retry = {RetryPolicy{.jitter = false}}});
+    const absl::StatusOr<int> got = co_await std::move(call);
+    EXPECT_EQ(got.value_or(0), 7);
+    co_return NodeResult();
+  });
+  builder.AddEdge(kStart, "caller");
+  SimExecutor executor(1);
+  std::vector<Event> retries;
+  {
+    const absl::StatusOr<Graph> graph = builder.Compile();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    RunStream stream =
+        graph->Stream(Update(), {.modes = kDebug, .executor = &executor});
+    while (const Event* event = stream.Next()) {
+      if (event->As<TaskRetried>() != nullptr) retries.push_back(*event);
+    }
+    EXPECT_TRUE(stream.status().ok()) << stream.status();
+  }
+  ASSERT_EQ(retries.size(), 1u);
+  EXPECT_EQ(retries[0].As<TaskRetried>()->node,
+            "fetch a long name that no string holds inside");
 }
 
 }  // namespace
