@@ -25,6 +25,7 @@
 #include "weir/channels/internal/refusals.h"
 #include "weir/channels/internal/wire.h"
 #include "weir/channels/internal/written.h"
+#include "weir/export.h"
 
 namespace weir {
 inline namespace v0 {
@@ -44,7 +45,7 @@ inline namespace v0 {
 // Source:   the chunks' `jump` pointers are those of E. Myers, "An applicative
 //           random-access stack" (1983).
 template <class T>
-class AppendLog {
+class WEIR_EXPORT AppendLog {
  public:
   class const_iterator;
   using value_type = T;
@@ -445,7 +446,8 @@ class AppendLogKind final : public ChannelKind {
 // AppendLogChannel<T>(): a list that starts empty and grows by each write, in
 // merge order: by a T, or by the elements of a std::vector<T> or, where a T may
 // itself be a list (nlohmann::json), of such a list, or of an AppendLog<T>. An
-// Overwrite with any of these replaces it.
+// Overwrite with any of these replaces it. A store of bytes is given only what
+// is new.
 template <class T>
 ChannelDef<AppendLog<T>, OneOrMany<T>> AppendLogChannel() {
   return {std::make_shared<internal::AppendLogKind<T>>()};

@@ -67,7 +67,9 @@
 //   };
 //
 // Put the codec in the header of its type: it has to be seen wherever a Value
-// of the type is made, and has to be the same everywhere.
+// of the type is made, and has to be the same everywhere. Where shared
+// libraries are built with hidden visibility, a type that several of them use
+// is to be visible, or each takes it for a type of its own.
 //
 // Errors:  Decode() returns DataLoss for bytes that Encode() cannot have
 //          written. It allocates in proportion to the bytes it has read.

@@ -23,7 +23,7 @@ namespace weir {
 inline namespace v0 {
 
 // None: the null value. A channel that holds None is not empty.
-struct None {
+struct WEIR_EXPORT None {
   friend bool operator==(None, None) { return true; }
 };
 

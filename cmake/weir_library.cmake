@@ -27,10 +27,13 @@ function(weir_library folder)
   if(sources)
     add_library(${target} ${sources})
     set(scope PUBLIC)
+    # Files are written to be compiled one by one; the same way for an archive and a shared library.
     set_target_properties(${target} PROPERTIES
       CXX_EXTENSIONS OFF
       CXX_VISIBILITY_PRESET hidden
       VISIBILITY_INLINES_HIDDEN ON
+      UNITY_BUILD OFF
+      DEFINE_SYMBOL ""
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
     # BUILD_INTERFACE keeps these out of the installed targets.
