@@ -39,7 +39,8 @@ struct TaskValue<void> {
 // Task<T>: a coroutine that gives a T. It starts when it is awaited and resumes
 // whoever awaits it when it is done. A node that is a coroutine returns
 // Task<NodeResult> (or Task of anything that converts to it) and holds no
-// worker while it waits.
+// worker while it waits. It may await anything that resumes it, once, on any
+// thread: it goes on there, and its run waits for it, also when asked to stop.
 //
 //   weir::Task<weir::NodeResult> Ask(weir::NodeContext& node) {
 //     absl::Status slept = co_await node.Sleep(absl::Seconds(1));
