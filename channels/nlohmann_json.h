@@ -27,6 +27,7 @@
 namespace weir {
 inline namespace v0 {
 
+// The types of nlohmann that weir takes.
 template <class J>
 concept NlohmannJson =
     std::same_as<J, nlohmann::json> || std::same_as<J, nlohmann::ordered_json>;

@@ -39,6 +39,7 @@ struct ChannelNames {
 //           any Values of the same graph.
 class WEIR_EXPORT Values {
  public:
+  // One channel and what it holds.
   struct Item {
     uint32_t channel;  // Index into the names.
     Value value;

@@ -106,11 +106,11 @@ struct Checkpoint {
 };
 
 // Places of writes that are not numbered: each replaces the one before.
-inline constexpr int32_t kErrorWrite = -1;
-inline constexpr int32_t kScheduledWrite = -2;
-inline constexpr int32_t kInterruptWrite = -3;
-inline constexpr int32_t kResumeWrite = -4;
-inline constexpr int32_t kFailureWrite = -5;
+inline constexpr int32_t kErrorWrite = -1;      // What the task failed with.
+inline constexpr int32_t kScheduledWrite = -2;  // None of weir's own.
+inline constexpr int32_t kInterruptWrite = -3;  // What the task asks.
+inline constexpr int32_t kResumeWrite = -4;     // What it was answered.
+inline constexpr int32_t kFailureWrite = -5;    // What its handler is told.
 
 // PendingWrite: something a task of the superstep after a checkpoint has done,
 // kept until the superstep's own checkpoint.

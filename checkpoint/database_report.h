@@ -41,6 +41,7 @@ struct DatabaseDamage {
 
 // DatabaseThread: a thread as the file has it.
 struct DatabaseThread {
+  // Whether what the thread had is all there.
   enum State {
     kWhole,
     // All that is there is good, but rows have been lost of which it is not
@@ -54,6 +55,7 @@ struct DatabaseThread {
   uint64_t writes = 0;
 };
 
+// DatabaseReport: what a file has, and what is wrong with it.
 struct DatabaseReport {
   uint64_t pages = 0;
   uint64_t records = 0;  // That have been checked.
@@ -67,6 +69,7 @@ struct DatabaseReport {
   bool whole() const { return damaged_pages.empty() && damage.empty(); }
 };
 
+// DatabaseReportOptions: every field has a default.
 struct DatabaseReportOptions {
   // The VFS of SQLite that files are reached through; "" is its default.
   std::string vfs{};

@@ -12,6 +12,7 @@
 namespace weir {
 inline namespace v0 {
 
+// MemoryCheckpointerOptions: every field has a default.
 struct MemoryCheckpointerOptions {
   // Keeps values as the bytes that a durable store would keep. For tests of
   // whether a state can be stored: what has no bytes fails its run.

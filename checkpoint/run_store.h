@@ -20,11 +20,13 @@
 namespace weir {
 inline namespace v0 {
 
+// A thread of a Runtime.
 struct ThreadRow {
   std::string thread{};
   std::string record{};
 };
 
+// A run of a Runtime.
 struct RunRow {
   std::string run{};
   std::string thread{};

@@ -18,6 +18,7 @@
 namespace weir {
 inline namespace v0 {
 
+// SqliteOptions: every field has a default.
 struct SqliteOptions {
   // What one transaction takes at most of the calls that wait. It is at least
   // one call, however large.
@@ -39,6 +40,7 @@ struct SqliteOptions {
 
 // What a file has of a thread, without its records.
 struct ThreadSummary {
+  // The checkpoints of one graph of the thread.
   struct Namespace {
     std::string ns{};
     uint64_t checkpoints = 0;
@@ -90,7 +92,7 @@ struct ThreadSummary {
 // Threads:  thread-safe. Values are encoded in the call. `done` is called on
 //           the worker, with no lock held; or in the call, if it is refused at
 //           once. So the runs that are saved here need an executor that waits
-//           for other threads: not InlineExecutor, nor SimExecutor.
+//           for other threads, as all do but SimExecutor.
 // Lifetime: must outlive the calls under way; the destructor makes those that
 //           wait, and is not to be called from a `done`. Not to be used after
 //           fork(), nor on a file system that is shared over a network.

@@ -4,13 +4,13 @@
 #   cmake/install_deps.sh [--build-only | --tests-only]
 #
 # --build-only: the library and the examples. --tests-only: also tests and benchmarks. Otherwise also what `.ci/run`
-# needs beyond that: clang and the source packages' tools.
+# needs beyond that: clang, Doxygen and the source packages' tools.
 set -euo pipefail
 
 build=(g++ cmake ninja-build libabsl-dev libtbb-dev libsqlite3-dev libxxhash-dev)
 tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler
        nlohmann-json3-dev python3 spin libboost-dev libconcurrentqueue-dev faketime)
-checks=(clang libclang-rt-dev clang-format clang-tidy valgrind dpkg-dev git xz-utils)
+checks=(clang libclang-rt-dev clang-format clang-tidy valgrind doxygen dpkg-dev git make pkg-config xz-utils)
 
 case "${1:-}" in
   --build-only) wanted=("${build[@]}") ;;

@@ -80,6 +80,7 @@ bool UnwrapOverwrite(Value& value);
 // Threads:  single-owner.
 class WEIR_EXPORT Update {
  public:
+  // Writes nothing. As a run's input it is input all the same.
   Update() = default;
   Update(Update&&) = default;
   Update& operator=(Update&&) = default;
@@ -242,6 +243,7 @@ class WEIR_EXPORT Target {
 
 // Command: an update and where to go, in addition to the node's edges.
 struct Command {
+  // Whose nodes and channels are meant.
   enum class Graph {
     kThis,
     kParent,  // For the graph that contains this one, one level up.

@@ -35,12 +35,14 @@ enum class EdgeKind {
 //          last; edges by `from`, `to` and kind, none twice.
 // Threads: a plain value.
 struct GraphShape {
+  // A node, or the start or the end.
   struct Node {
     std::string name{};
     bool defer = false;
     // Of a node that is a graph.
     std::shared_ptr<const GraphShape> graph{};
   };
+  // A way from one node to another.
   struct Edge {
     std::string from{};
     std::string to{};
@@ -63,6 +65,7 @@ WEIR_EXPORT GraphShape ShapeOf(const Graph& graph);
 // Threads: thread-compatible.
 class WEIR_EXPORT RunTrail {
  public:
+  // What the tasks of one node did.
   struct Visits {
     int64_t started = 0;
     int64_t finished = 0;

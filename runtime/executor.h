@@ -69,7 +69,8 @@ class WEIR_EXPORT Executor {
 // Lifetime: the destructor waits for the jobs that run and drops the timers.
 class WEIR_EXPORT TbbExecutor final : public Executor {
  public:
-  // At most `workers` jobs at once; 0 stands for the machine's.
+  // At most `workers` jobs at once; 0 stands for the machine's. A job that
+  // blocks, such as a node that is a plain function and waits, holds one.
   explicit TbbExecutor(int workers = 0);
   ~TbbExecutor() override;
 

@@ -81,9 +81,9 @@ class WEIR_EXPORT Graph {
       : compiled_(std::move(compiled)) {}
 
   // Runs the graph on `input` until it ends or waits, and returns the channels
-  // of its output schema, empty if nothing was written to one; and what it
-  // waits for. The calling thread takes part, unless RunOptions::executor has
-  // workers of its own.
+  // of its output schema, or no values if the run wrote to none of them; and
+  // what it waits for. The calling thread takes part, unless
+  // RunOptions::executor has workers of its own.
   [[nodiscard]] absl::StatusOr<RunResult> Invoke(Input input,
                                                  RunOptions options = {}) const;
 

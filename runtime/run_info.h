@@ -36,6 +36,7 @@ enum class MultitaskStrategy {
 // "enqueue", "reject", "interrupt", "rollback".
 WEIR_EXPORT std::string_view MultitaskStrategyName(MultitaskStrategy strategy);
 
+// What becomes of a run that is cancelled.
 enum class CancelAction {
   kInterrupt,  // What the run has finished stays.
   // The run, its checkpoints, and what it did after those of other runs are
@@ -46,6 +47,7 @@ enum class CancelAction {
 // Whether a run goes on when a reader leaves it before its end.
 enum class OnDisconnect { kContinue, kCancel };
 
+// Whether a run on a thread that is not there is refused, or makes the thread.
 enum class IfNotExists { kReject, kCreate };
 
 // What becomes of the thread of a stateless run at its end.

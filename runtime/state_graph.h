@@ -195,7 +195,8 @@ class WEIR_EXPORT StateGraph {
   //                                        Completion is called, from any
   //                                        thread
   //
-  // where R is void or anything that converts to NodeResult.
+  // where R is void or anything that converts to NodeResult. A function holds
+  // a worker until it returns; the other two hold none while they wait.
   template <class F>
   requires(!std::is_same_v<F, Graph>) NodeId
       AddNode(std::string name, F body, NodeOptions options = {}) {
@@ -223,6 +224,7 @@ class WEIR_EXPORT StateGraph {
     AddBranch(std::move(from), internal::MakeRouterBody(std::move(router)),
               std::move(options));
   }
+  // An edge from kStart, and one to kEnd.
   void SetEntryPoint(NodeRef node) { AddEdge(kStart, std::move(node)); }
   void SetFinishPoint(NodeRef node) { AddEdge(std::move(node), kEnd); }
 

@@ -59,6 +59,7 @@ struct StoreItem {
   }
 };
 
+// How an item is put.
 struct PutOptions {
   // What of the value a search by similarity can find; by default what the
   // store is told to index, and nothing if this is empty. Paths of fields:
@@ -70,10 +71,12 @@ struct PutOptions {
   absl::Duration ttl = absl::InfiniteDuration();
 };
 
+// How an item is read.
 struct GetOptions {
   bool refresh_ttl = true;  // Whether the item's time to live begins anew.
 };
 
+// What is searched for; every field narrows it.
 struct SearchOptions {
   // Text that the items found are to be similar to; empty for none. A store
   // that was made without an embedding function ignores it.
@@ -84,6 +87,7 @@ struct SearchOptions {
   bool refresh_ttl = true;  // Of the items given.
 };
 
+// Which namespaces are meant; every field narrows it.
 struct ListNamespacesOptions {
   // How the namespaces begin and end; a label "*" stands for any one label.
   StoreNamespace prefix{};
@@ -95,22 +99,25 @@ struct ListNamespacesOptions {
   size_t offset = 0;
 };
 
-// The operations of Store::Batch(), as the calls below.
+// The operations of Store::Batch(): as Store::Put() and Delete().
 struct PutOp {
   StoreNamespace ns{};
   std::string key{};
   Value value{};  // Absent: the item is deleted.
   PutOptions options{};
 };
+// As Store::Get().
 struct GetOp {
   StoreNamespace ns{};
   std::string key{};
   GetOptions options{};
 };
+// As Store::Search().
 struct SearchOp {
   StoreNamespace prefix{};
   SearchOptions options{};
 };
+// As Store::ListNamespaces().
 struct ListNamespacesOp {
   ListNamespacesOptions options{};
 };

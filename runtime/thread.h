@@ -20,11 +20,13 @@
 namespace weir {
 inline namespace v0 {
 
+// Names a thread of a Runtime, and its checkpoints.
 using ThreadId = std::string;
 
 // Names and their values as JSON text: {{"user", "\"ann\""}, {"age", "7"}}.
 using Metadata = std::map<std::string, std::string>;
 
+// What a thread is doing, or how its last run ended.
 enum class ThreadStatus {
   kIdle,         // No run is unfinished; the last one ended or was cancelled.
   kBusy,         // A run is running or waits to.
@@ -82,6 +84,7 @@ struct ThreadChange {
   std::optional<absl::Duration> ttl{};  // Absent: as it was.
 };
 
+// By what threads are sorted that a search finds.
 enum class ThreadOrder { kCreatedAt, kUpdatedAt, kId, kStatus };
 
 // ThreadQuery: which threads are meant; every field narrows it.

@@ -12,6 +12,7 @@ class SegmentPool;
 
 inline constexpr uint32_t kAllModes = ~uint32_t{0};
 
+// EventLogOptions: every field has a default.
 struct EventLogOptions {
   // Id of the first event; at most 2^62.
   uint64_t first_id = 0;
@@ -50,6 +51,7 @@ enum class OnLag {
   kKeep,  // It is never overtaken: all that it has not read stays in memory.
 };
 
+// CursorOptions: which events a reader gets; every field has a default.
 struct CursorOptions {
   // An event passes if it has one of these modes; others are passed over. The
   // last event of EventLog::Close() passes every mask but 0.
