@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   builder.AddEdge("refine_topic", "generate_joke");
   builder.AddEdge("generate_joke", weir::kEnd);
 
-  // Every mistake in the graph is found here.
+  // Mistakes in the graph are found here, all of them at once.
   absl::StatusOr<weir::Graph> graph = builder.Compile();
   if (!graph.ok()) {
     std::cerr << graph.status() << '\n';

@@ -20,8 +20,9 @@ struct WEIR_EXPORT RuntimeCounters {
   size_t running = 0;
   size_t threads = 0;
 
-  // Runs that have ended, by how. Those that were rolled back count as
-  // interrupted.
+  // Runs that have ended, by how. Those that paused to ask have succeeded:
+  // Runtime::CountThreads() tells how many threads wait for an answer. Those
+  // that were rolled back count as interrupted.
   uint64_t succeeded = 0;
   uint64_t failed = 0;
   uint64_t timed_out = 0;

@@ -61,8 +61,9 @@ absl::StatusOr<Value> NodeContext::Ask(Value question) const {
 absl::Status NodeContext::WrongAnswer(const Value& answer,
                                       const internal::ValueType* wanted) const {
   return absl::InvalidArgumentError(absl::StrFormat(
-      "node '%s' asked for %s and was answered with %s (%s); resume with a "
-      "value of the type asked for",
+      "node '%s' asked for %s and was answered with %s (%s). The answer is "
+      "kept: go on from the checkpoint before it (RunOptions::from) or delete "
+      "this run, and answer again with a value of the type asked for",
       task_->node->name, wanted->name, answer.ToJson(), answer.type_name()));
 }
 std::stop_token NodeContext::stop_token() const { return task_->stop_token(); }

@@ -201,7 +201,10 @@ class WEIR_EXPORT NodeContext {
   // and says so.
   //
   // Errors: NoCheckpointer if the run is not saved; InvalidArgument if the
-  //         answer is no T.
+  //         answer is no T. It stays the answer: a later run that answers again
+  //         goes on from the checkpoint before, by RunOptions::from, or after
+  //         Runtime::DeleteRun() of this one. To ask again in the node itself,
+  //         ask for a Value and look at its type.
   template <class T = Value, class Q = Value>
   InterruptCall<T> Interrupt(Q&& question) const;
 

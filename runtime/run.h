@@ -53,13 +53,15 @@ class WEIR_EXPORT Input {
   // An update for the state and nodes to go to, applied through the graph's
   // start. One with neither is an EmptyInputError.
   static Input Command(Command command);
-  // No input: goes on with a thread where it stopped. An EmptyInputError where
-  // there is nothing to go on with.
+  // No input: goes on with a thread where it stopped. An EmptyInputError on a
+  // thread without a checkpoint; on one that has finished nothing runs, and the
+  // run ends well.
   static Input Continue() { return Input(); }
 
   // Goes on with a thread that stopped at one Interrupt, and answers it. With
   // `command`, also changes the state and starts nodes. FailedPrecondition if
-  // several interrupts wait: answer those by their ids.
+  // several interrupts wait: answer those by their ids. An answer that nobody
+  // asks for is dropped.
   static Input Resume(Value answer, weir::Command command = {});
   // The same, with answers by Interrupt::id. Those that get none ask again.
   static Input ResumeEach(std::map<std::string, Value> answers,

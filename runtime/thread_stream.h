@@ -90,7 +90,8 @@ WEIR_EXPORT std::ostream& operator<<(std::ostream& out,
 
 // ThreadStream: one reader's place in what happens on a thread: run after run,
 // those that were there and those to come. It waits where nothing happens, and
-// never ends by itself.
+// never ends by itself; whoever has to leave while nothing happens reads by
+// TryNext(), NextAsync() or Listen().
 //
 // Shape:    of the past it has starts, ends and states as far as they are kept
 //           (RuntimeOptions::thread_retention), and the events of resumable

@@ -66,7 +66,7 @@ bool IsUtf8(std::string_view bytes) {
 }
 
 std::optional<std::string_view> TextIn(std::string_view bytes) {
-  if (IsPrintable(bytes)) return bytes;
+  // With its length before it, which may look like a character.
   uint64_t size = 0;
   for (size_t at = 0; at < bytes.size() && at < 4; ++at) {
     size |= uint64_t{Byte(bytes, at) & 0x7f} << (7 * at);
@@ -75,6 +75,7 @@ std::optional<std::string_view> TextIn(std::string_view bytes) {
     if (rest.empty() || rest.size() != size || !IsPrintable(rest)) break;
     return rest;
   }
+  if (IsPrintable(bytes)) return bytes;
   return std::nullopt;
 }
 

@@ -494,7 +494,9 @@ absl::Status StepTask::TakeUpdate(Update& update) {
     const std::string text = absl::StrFormat(
         "node '%s' writes '%s', which is no channel of graph '%s'", node->name,
         name, run->graph().name);
-    if (run->graph().strict) return InvalidUpdate(text);
+    if (run->graph().strict) {
+      return InvalidUpdate(text + "; correct the name, or add the channel");
+    }
     run->Warn(text + "; ignored");
     extra().unknown.emplace_back(name, std::move(write.value));
   }
@@ -513,7 +515,11 @@ absl::Status StepTask::TakeGoto(Target& target) {
         graph.NameOf(target.node()),
         to == kToUnknown ? "no node of this graph"
                          : "not among its declared destinations");
-    if (graph.strict) return InvalidUpdate(text);
+    if (graph.strict) {
+      return InvalidUpdate(text +
+                           "; correct it, or declare it in "
+                           "NodeOptions::destinations");
+    }
     run->Warn(text + "; ignored");
     return absl::OkStatus();
   }
@@ -534,7 +540,11 @@ absl::Status StepTask::TakeSend(Target& target, uint32_t to,
         run->graph().NameOf(target.node()),
         to == kToUnknown ? "no node of this graph"
                          : "not among the declared destinations");
-    if (strict) return InvalidUpdate(text);
+    if (strict) {
+      return InvalidUpdate(text +
+                           "; correct it, or declare it as one of the "
+                           "destinations");
+    }
     run->Warn(text + "; ignored");
     return absl::OkStatus();
   }

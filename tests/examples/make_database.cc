@@ -73,7 +73,7 @@ absl::Status Make(const std::string& path) {
     node.Emit("writing");
     node.Emit(Stamp{95});
     weir::Update update(
-        draft, "About " + node.Get(topic) + ". " + std::string(200, 'x'));
+        draft, "About " + node.Get(topic) + ". " + std::string(30, 'x'));
     update.Set(count, node.Get(count) + 1);
     return update;
   });
