@@ -76,7 +76,7 @@ visible_types() {
 repository() {
   rm -rf "$work/weir.git"
   git init -q -b main "$work/weir.git"
-  git ls-files -coz --exclude-standard | tar -c --null -T - --ignore-failed-read | tar -xC "$work/weir.git"
+  git -c safe.directory='*' ls-files -coz --exclude-standard | tar -c --null -T - --ignore-failed-read | tar -xC "$work/weir.git"
   cd "$work/weir.git"
   git add .
   git -c user.name=weir -c user.email=weir@localhost commit -q -m "what is to be tested"
