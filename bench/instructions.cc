@@ -36,9 +36,18 @@ struct Counting {
     return result.ok() ? result->Get(counter)
                        : Fail(result.status().ToString());
   }
+  // The sum of what `times` runs leave in the counter.
+  int64_t SumOfRuns(int64_t times) {
+    const absl::StatusOr<Graph> graph = builder.Compile();
+    int64_t sum = 0;
+    for (int64_t i = 0; i < times; ++i) {
+      sum += Read(graph->Invoke(Update(), {.executor = &executor}));
+    }
+    return sum;
+  }
   auto AddOne() const {
     return [counter = counter](NodeContext& node) {
-      // A tenth more than a superstep, or about that.
+      // About a fifth more than a superstep.
       if (slow) (void)absl::StrCat(node.Get(counter), " is not short enough");
       return Update(counter, node.Get(counter) + 1);
     };
@@ -58,12 +67,7 @@ int64_t Seq3(int64_t times) {
   of.builder.AddEdge(kStart, a);
   of.builder.AddEdge(a, b);
   of.builder.AddEdge(b, c);
-  const absl::StatusOr<Graph> graph = of.builder.Compile();
-  int64_t sum = 0;
-  for (int64_t i = 0; i < times; ++i) {
-    sum += of.Read(graph->Invoke(Update(), {.executor = &of.executor}));
-  }
-  return sum / 3;
+  return of.SumOfRuns(times) / 3;
 }
 
 // One run of `times` supersteps, saved in memory if `saved`.
@@ -103,12 +107,7 @@ int64_t Par5(int64_t times) {
         return Update(of.counter, static_cast<int>(node.Get(list).size()));
       });
   of.builder.AddJoin(nodes, join);
-  const absl::StatusOr<Graph> graph = of.builder.Compile();
-  int64_t sum = 0;
-  for (int64_t i = 0; i < times; ++i) {
-    sum += of.Read(graph->Invoke(Update(), {.executor = &of.executor}));
-  }
-  return sum / 5;
+  return of.SumOfRuns(times) / 5;
 }
 
 // `times` events to a reader that then reads them.

@@ -20,6 +20,7 @@ namespace internal {
 // zeros for what SQLite has left in the free part of a page, so that what is
 // deleted is nowhere; not so in files of 2^24 pages and more. It needs
 // kCheckedBytes reserved in each page; other databases it leaves as they are.
+// It counts what is written and synchronised, of databases and their logs.
 //
 // Lifetime: from Register() until destroyed SQLite knows it by name(), and
 //           connections through it must be closed before.
