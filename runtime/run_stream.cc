@@ -59,6 +59,9 @@ RunStream::~RunStream() {
 }
 
 const RunId& RunStream::run_id() const { return rep_->run->id(); }
+const std::string& RunStream::thread_id() const {
+  return rep_->run->thread_id();
+}
 const Event* RunStream::Next() { return rep_->Next(); }
 const Event* RunStream::TryNext() { return rep_->Poll(); }
 RunStream::Call RunStream::NextAsync() { return Call(rep_.get()); }

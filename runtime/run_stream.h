@@ -67,6 +67,9 @@ class WEIR_EXPORT RunStream {
   ~RunStream();
 
   const RunId& run_id() const;
+  // The run's thread, of a stateless run the one of its own; empty for a run
+  // that has none.
+  const std::string& thread_id() const;
 
   // The next event, or null at the end. Waits for it. Valid until the next
   // call of these.

@@ -27,6 +27,7 @@ class OwnRun final : public StreamedRun,
   std::shared_ptr<RunStream::Rep> Start(Input input);
 
   const RunId& id() const override { return env_->run_id; }
+  const std::string& thread_id() const override { return env_->thread_id; }
   // Ends the run.
   void Left(RunStream::Rep& reader, bool before_end) override;
   void Cancel() override { run_->Cancel(); }

@@ -138,6 +138,7 @@ class ServedRun final : public StreamedRun,
             StartOptions how);
 
   const RunId& id() const override { return info.id; }
+  const std::string& thread_id() const override { return thread->info.id; }
   void Left(RunStream::Rep& reader, bool before_end) override;
   void Cancel() override;
   RunStatus final_status() const override;

@@ -26,6 +26,7 @@ class StreamedRun {
   virtual ~StreamedRun() = default;
 
   virtual const RunId& id() const = 0;
+  virtual const std::string& thread_id() const = 0;
   // A reader leaves, perhaps before the end.
   virtual void Left(RunStream::Rep& reader, bool before_end) = 0;
   virtual void Cancel() = 0;

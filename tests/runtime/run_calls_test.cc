@@ -674,6 +674,14 @@ TEST_F(RunCallsTest, RunsWithoutAThreadNeverCompete) {
   EXPECT_EQ(StatusOf(second), "running");
 }
 
+TEST_F(RunCallsTest, StreamOfARunWithoutAThreadNamesItsOwn) {
+  absl::StatusOr<RunStream> stream =
+      runtime_->Stream("", "work", Job("emit"), {.resumable = true});
+  ASSERT_TRUE(stream.ok());
+  EXPECT_TRUE(
+      runtime_->JoinStream(stream->thread_id(), stream->run_id()).ok());
+}
+
 TEST_F(RunCallsTest, CancelledRunWithoutAThreadIsGone) {
   const RunInfo runs = Start("", "wait");
   const RunInfo waits = Start("", "emit", {.after = absl::Hours(1)});
