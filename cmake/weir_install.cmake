@@ -41,6 +41,15 @@ string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file(cmake/weir.pc.in ${PROJECT_BINARY_DIR}/weir.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+# The gateway, for those who ask for it: find_package(weir COMPONENTS gateway), weir::gateway.
+if(WEIR_GATEWAY)
+  install(TARGETS weir_gateway
+    EXPORT weirGatewayTargets
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT weirGatewayTargets NAMESPACE weir:: DESTINATION ${package_dir})
+endif()
+
 # Tests for those who write a store of their own: find_package(weir COMPONENTS testing), weir::testing.
 add_library(weir_testing INTERFACE)
 set_target_properties(weir_testing PROPERTIES EXPORT_NAME testing)

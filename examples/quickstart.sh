@@ -9,7 +9,8 @@ build_dir=$source_dir/build/release
 # Without tests a machine that only tries weir needs no test libraries. An existing build keeps its options.
 build() {
   if [[ ! -f "$build_dir/build.ninja" ]]; then
-    cmake -S "$source_dir" --preset release -DWEIR_BUILD_TESTS=OFF -DWEIR_BUILD_BENCH=OFF -DWEIR_WERROR=OFF || return
+    cmake -S "$source_dir" --preset release -DWEIR_BUILD_TESTS=OFF -DWEIR_BUILD_BENCH=OFF -DWEIR_GATEWAY=OFF \
+      -DWEIR_WERROR=OFF || return
   fi
   cmake --build "$build_dir" --target joke
 }

@@ -28,9 +28,10 @@ install_weir() {
   shared=$(sed -n 's/^BUILD_SHARED_LIBS:.*=//p' "$build/CMakeCache.txt") || shared=none
   if [[ "${shared:-OFF}" != "$3" ]]; then
     build=$work/weir-$1
-    cmake -S . -B "$build" -DBUILD_SHARED_LIBS="$3" -DWEIR_BUILD_TESTS=OFF
+    cmake -S . -B "$build" -DBUILD_SHARED_LIBS="$3" -DWEIR_BUILD_TESTS=OFF -DWEIR_GATEWAY=ON
   fi
-  cmake --build "$build" --target weir_channels weir_checkpoint weir_stream weir_runtime weir-cli
+  cmake --build "$build" --target weir_channels weir_checkpoint weir_stream weir_runtime weir-cli \
+    $(sed -n 's/^WEIR_GATEWAY:.*=ON$/weir_gateway/p' "$build/CMakeCache.txt")
   rm -rf "${work:?}/$1"
   cmake --install "$build" --prefix "$work/$1"
   "$work/$1/bin/weir" --help
@@ -62,6 +63,13 @@ protobuf() {
   cmake -S "$hosts/protobuf" -B . -DCMAKE_BUILD_TYPE=Debug -DCMAKE_PREFIX_PATH="$work/$1"
   cmake --build .
   ./orders
+}
+
+gateway() {
+  fresh "gateway-$1"
+  cmake -S "$hosts/gateway" -B . -DCMAKE_BUILD_TYPE=Debug -DCMAKE_PREFIX_PATH="$work/$1"
+  cmake --build .
+  python3 "$hosts/../examples/check_serve.py" ./serve
 }
 
 # A type of values is one thing for a program and for the library, unless it is the library's alone: visible in it.
@@ -101,6 +109,7 @@ for kind in static shared; do
   step "pkg-config, $kind" by_pkg_config $kind
   step "pkg-config --static, without RTTI, $kind" by_pkg_config $kind STATIC=--static CXXFLAGS=-fno-rtti
   step "Protobuf messages, $kind" protobuf $kind
+  step "gateway, $kind" gateway $kind
 done
 step "types of values, shared" visible_types
 step "repository" repository
