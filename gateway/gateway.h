@@ -62,7 +62,7 @@ struct GatewayOptions {
 
   // Connections at once; more are answered 503 and closed.
   size_t max_connections = 10'000;
-  uint32_t max_header_bytes = 16 << 10;
+  uint32_t max_header_bytes = 16 << 10;  // At most 60 KiB.
   size_t max_body_bytes = 16 << 20;
   // For a whole request to come, from the end of the one before.
   absl::Duration request_timeout = absl::Seconds(60);

@@ -37,7 +37,8 @@ std::string_view HostName(std::string_view host) {
 
 bool IsLoopback(std::string_view name) {
   return name == "localhost" || name == "::1" || name == "[::1]" ||
-         name.starts_with("127.");
+         (name.starts_with("127.") &&
+          name.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
 bool Has(const std::vector<std::string>& list, std::string_view what) {

@@ -461,11 +461,8 @@ absl::Status Api::JoinThreadStream(Call& call) {
   absl::StatusOr<ThreadStream> stream =
       runtime_.JoinThreadStream(call.thread, options);
   if (!stream.ok()) return stream.status();
-  HttpResponse head{
-      .fields = {
-          {"content-type", "text/event-stream"},
-          {"cache-control", "no-cache"},
-          {"location", absl::StrFormat("/threads/%s/stream", call.thread)}}};
+  HttpResponse head{.fields = {{"content-type", "text/event-stream"},
+                               {"cache-control", "no-cache"}}};
   for (auto& field : CorsFields(call.request)) {
     head.fields.push_back(std::move(field));
   }

@@ -237,7 +237,8 @@ class HttpServer::Rep::Connection final
     if (state_ == State::kClosed) return;
     state_ = State::kReading;
     parser_.emplace();
-    parser_->header_limit(rep_->options.max_header_bytes);
+    // Beast's own limit of a field is 64 KiB.
+    parser_->header_limit(std::min(rep_->options.max_header_bytes, 60u << 10));
     parser_->body_limit(rep_->options.max_body_bytes);
     stream_.expires_after(Chrono(rep_->options.request_timeout));
     http::async_read_header(

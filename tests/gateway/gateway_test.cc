@@ -208,8 +208,10 @@ TEST_F(GatewayTest, OtherPagesMayNotCall) {
 TEST_F(GatewayTest, AnswersToItsOwnNamesOnly) {
   Serve();
   HttpClient client(port());
-  client.Send("GET /ok HTTP/1.1\r\nhost: evil.example\r\n\r\n");
-  EXPECT_EQ(client.Read().result_int(), 403u);
+  for (const char* name : {"evil.example", "127.evil.example", "localhost.a"}) {
+    client.Send(absl::StrCat("GET /ok HTTP/1.1\r\nhost: ", name, "\r\n\r\n"));
+    EXPECT_EQ(client.Read().result_int(), 403u) << name;
+  }
   client.Send("GET /ok HTTP/1.1\r\nhost: [::1]:80\r\n\r\n");
   EXPECT_EQ(client.Read().result_int(), 200u);
 }
