@@ -420,6 +420,9 @@ Json ShapeJson(const GraphShape& shape) {
     if (edge.kind == EdgeKind::kChoice || edge.kind == EdgeKind::kAnywhere) {
       one["conditional"] = true;
     }
+    if (edge.kind == EdgeKind::kAnywhere) {
+      one["anywhere"] = true;  // weir's own: nothing is declared.
+    }
     edges.push_back(std::move(one));
   }
   return {{"nodes", std::move(nodes)}, {"edges", std::move(edges)}};

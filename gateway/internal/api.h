@@ -150,6 +150,7 @@ class Api : public std::enable_shared_from_this<Api> {
                                   const Json& values) const;
   absl::StatusOr<StateUpdate> StateUpdateOf(const ServedGraph& graph,
                                             const Json& update) const;
+  absl::StatusOr<std::string> ThreadText(const ThreadInfo& thread) const;
   // What a reader sees who gets all modes that the run was created with.
   WireEvents ViewOf(const ThreadId& thread, const RunId& run);
   WireEvents ViewOf(const RunInfo& run, uint32_t modes) const;

@@ -236,7 +236,9 @@ absl::StatusOr<HttpResponse> Api::SearchThreads(Call& call) {
   if (!found.ok()) return found.status();
   std::string body = "[";
   for (const ThreadInfo& thread : found->threads) {
-    absl::StrAppend(&body, body.size() > 1 ? ", " : "", ThreadJson(thread));
+    const absl::StatusOr<std::string> text = ThreadText(thread);
+    if (!text.ok()) return text.status();
+    absl::StrAppend(&body, body.size() > 1 ? ", " : "", *text);
   }
   HttpResponse response = JsonAnswer(body + "]");
   response.fields.emplace_back("x-pagination-total",
@@ -259,13 +261,19 @@ absl::StatusOr<HttpResponse> Api::CountThreads(Call& call) {
 absl::StatusOr<HttpResponse> Api::GetThread(Call& call) {
   const absl::StatusOr<ThreadInfo> thread = runtime_.GetThread(call.thread);
   if (!thread.ok()) return thread.status();
-  if (thread->status != ThreadStatus::kInterrupted) {
-    return JsonAnswer(ThreadJson(*thread));
-  }
+  absl::StatusOr<std::string> text = ThreadText(*thread);
+  if (!text.ok()) return text.status();
+  return JsonAnswer(*std::move(text));
+}
+
+absl::StatusOr<std::string> Api::ThreadText(const ThreadInfo& thread) const {
+  if (thread.status != ThreadStatus::kInterrupted) return ThreadJson(thread);
   // Which tasks ask.
-  const absl::StatusOr<StateSnapshot> state = runtime_.GetState(call.thread);
+  const absl::StatusOr<StateSnapshot> state = runtime_.GetState(thread.id);
+  // Or it has been deleted meanwhile.
+  if (absl::IsNotFound(state.status())) return ThreadJson(thread);
   if (!state.ok()) return state.status();
-  return JsonAnswer(ThreadJson(*thread, &*state));
+  return ThreadJson(thread, &*state);
 }
 
 absl::StatusOr<HttpResponse> Api::UpdateThread(Call& call) {
