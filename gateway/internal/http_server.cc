@@ -119,6 +119,10 @@ struct HttpServer::Rep : std::enable_shared_from_this<Rep> {
     absl::MutexLock lock(&mutex);
     return stopping;
   }
+  bool has_stopped() {
+    absl::MutexLock lock(&mutex);
+    return stopped;
+  }
 
   const HttpServerOptions options;
   const Handler handler;
@@ -133,6 +137,7 @@ struct HttpServer::Rep : std::enable_shared_from_this<Rep> {
 
   absl::Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  bool stopped ABSL_GUARDED_BY(mutex) = false;  // Nothing runs any more.
   // The open ones. They take themselves out.
   std::unordered_set<Connection*> connections ABSL_GUARDED_BY(mutex);
 };
@@ -229,6 +234,8 @@ class HttpServer::Rep::Connection final
 
   template <class F>
   void Run(F f) {
+    // What is posted then would never run, and keep alive what it is posted to.
+    if (rep_->has_stopped()) return;
     net::dispatch(strand(), [self = shared_from_this(),
                              f = std::move(f)]() mutable { f(*self); });
   }
@@ -616,8 +623,8 @@ void HttpServer::Rep::Accept() {
         if (error) {
           // Most likely there are no more descriptors.
           self->retry.expires_after(std::chrono::milliseconds(50));
-          self->retry.async_wait([self](const error_code& stopped) {
-            if (!stopped) self->Accept();
+          self->retry.async_wait([self](const error_code& cancelled) {
+            if (!cancelled) self->Accept();
           });
           return;
         }
@@ -670,6 +677,10 @@ void HttpServer::Rep::Stop(absl::Duration deadline) {
   for (std::thread& thread : threads) thread.join();
   threads.clear();
   // What is left are operations that have been cancelled, and hold connections.
+  {
+    absl::MutexLock lock(&mutex);
+    stopped = true;
+  }
   context.restart();
   context.poll();
 }

@@ -169,7 +169,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // One world serves many requests, which leave little behind.
   static std::unique_ptr<World> world;
   static int served = 0;
-  if (world == nullptr || ++served % 500 == 0) {
+  if (world == nullptr || ++served % 100 == 0) {
     world = nullptr;
     world = std::make_unique<World>();
   }
