@@ -70,6 +70,9 @@ struct GatewayOptions {
   absl::Duration write_timeout = absl::Seconds(60);
   // How often a stream shows that it lives, where nothing else does.
   absl::Duration heartbeat = absl::Seconds(5);
+  // How many events of a run that is not resumable are kept for its readers:
+  // StartOptions::window.
+  uint64_t window = 65'536;
   // What is kept for a stream's client that does not keep up. The events of a
   // resumable run then wait in its log; the stream of another run ends with an
   // `error` event, StreamLagged.

@@ -176,7 +176,7 @@ const std::vector<Api::Route>& Api::Routes() {
 }
 
 const Api::Route* Api::FindRoute(const HttpRequest& request,
-                                 const HttpPath& path, Call* call,
+                                 const HttpPath& path, ApiCall* call,
                                  std::string* allowed) {
   for (const Route& route : Routes()) {
     std::string_view rest = route.path.substr(1);
@@ -278,7 +278,7 @@ void Api::Fail(const HttpRequest& request, HttpExchange& exchange,
 void Api::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
   absl::StatusOr<HttpPath> path = ParseHttpPath(request.target);
   if (!path.ok()) return Fail(request, *exchange, path.status());
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<ApiCall>();
   std::string allowed;
   const Route* const route = FindRoute(request, *path, call.get(), &allowed);
   if (absl::Status s = CheckCaller(request, (route != nullptr && route->open) ||
@@ -318,7 +318,7 @@ void Api::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
   });
 }
 
-void Api::Run(const Route& route, std::shared_ptr<Call> call) {
+void Api::Run(const Route& route, std::shared_ptr<ApiCall> call) {
   const auto check = [&call, &route]() -> absl::Status {
     if (!call->thread.empty() && !IsUuid(call->thread)) {
       return absl::InvalidArgumentError(
@@ -358,7 +358,7 @@ void Api::Run(const Route& route, std::shared_ptr<Call> call) {
   if (!status.ok()) Fail(call->request, *call->exchange, status);
 }
 
-absl::StatusOr<HttpResponse> Api::Page(Call&) {
+absl::StatusOr<HttpResponse> Api::Page(ApiCall&) {
   // What runs on the page is what came with it.
   std::random_device random;
   const std::string nonce = absl::StrFormat("%08x%08x%08x%08x", random(),
@@ -377,11 +377,11 @@ absl::StatusOr<HttpResponse> Api::Page(Call&) {
       .body = PageText(nonce)};
 }
 
-absl::StatusOr<HttpResponse> Api::Ok(Call&) {
+absl::StatusOr<HttpResponse> Api::Ok(ApiCall&) {
   return JsonAnswer(R"({"ok": true})");
 }
 
-absl::StatusOr<HttpResponse> Api::Info(Call&) {
+absl::StatusOr<HttpResponse> Api::Info(ApiCall&) {
   return JsonAnswer(absl::StrFormat(
       R"({"name": "weir", "version": "%s", "flags": {"assistants": true, "crons": false, "api_key": %s}})",
       kVersion, options_.api_key.empty() ? "false" : "true"));
@@ -399,7 +399,7 @@ Json AssistantJson(const ServedGraph& graph) {
           {"metadata",
            {{"created_by", "system"},
             {"example_input", graph.options.example_input}}},
-          {"version", graph.graph.version()}};
+          {"version", std::max(graph.graph.version(), 1)}};
 }
 
 // Nodes and edges as the Agent Server names them; and of which graph a node is,
@@ -430,7 +430,7 @@ Json ShapeJson(const GraphShape& shape) {
 
 }  // namespace
 
-absl::StatusOr<HttpResponse> Api::SearchAssistants(Call& call) {
+absl::StatusOr<HttpResponse> Api::SearchAssistants(ApiCall& call) {
   const absl::StatusOr<std::string> wanted = TextField(call.body, "graph_id");
   if (!wanted.ok()) return wanted.status();
   Json found = Json::array();
@@ -442,13 +442,13 @@ absl::StatusOr<HttpResponse> Api::SearchAssistants(Call& call) {
   return JsonAnswer(JsonText(found));
 }
 
-absl::StatusOr<HttpResponse> Api::GetAssistant(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetAssistant(ApiCall& call) {
   const absl::StatusOr<ServedGraphs::Ptr> graph = graphs_.Find(call.id);
   if (!graph.ok()) return graph.status();
   return JsonAnswer(JsonText(AssistantJson(**graph)));
 }
 
-absl::StatusOr<HttpResponse> Api::DrawAssistant(Call& call) {
+absl::StatusOr<HttpResponse> Api::DrawAssistant(ApiCall& call) {
   const absl::StatusOr<ServedGraphs::Ptr> graph = graphs_.Find(call.id);
   if (!graph.ok()) return graph.status();
   return JsonAnswer(JsonText(ShapeJson(ShapeOf((*graph)->graph))));

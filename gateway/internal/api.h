@@ -53,7 +53,7 @@ class RunNotes {
 HttpResponse JsonAnswer(std::string body);
 
 // A request on its way to its endpoint.
-struct Call {
+struct ApiCall {
   HttpRequest request{};
   HttpPath path{};
   // The parts of the path that are ids.
@@ -87,8 +87,8 @@ class Api : public std::enable_shared_from_this<Api> {
 
   // An endpoint. `Answers` returns its answer; one that `Takes` the exchange
   // answers itself, unless it returns an error.
-  using Answers = absl::StatusOr<HttpResponse> (Api::*)(Call&);
-  using Takes = absl::Status (Api::*)(Call&);
+  using Answers = absl::StatusOr<HttpResponse> (Api::*)(ApiCall&);
+  using Takes = absl::Status (Api::*)(ApiCall&);
   struct Route {
     std::string_view method;
     std::string_view path;  // "{t}", "{r}", "{c}" and "{a}" stand for ids.
@@ -100,7 +100,7 @@ class Api : public std::enable_shared_from_this<Api> {
 
  private:
   static const Route* FindRoute(const HttpRequest& request,
-                                const HttpPath& path, Call* call,
+                                const HttpPath& path, ApiCall* call,
                                 std::string* allowed);
   static const std::vector<Route>& Routes();
 
@@ -108,41 +108,41 @@ class Api : public std::enable_shared_from_this<Api> {
   // Headers that let a browser's page read the answer; none for others.
   HttpFields CorsFields(const HttpRequest& request) const;
   bool IsOwnOrigin(const HttpRequest& request, std::string_view origin) const;
-  void Run(const Route& route, std::shared_ptr<Call> call);
+  void Run(const Route& route, std::shared_ptr<ApiCall> call);
   void Fail(const HttpRequest& request, HttpExchange& exchange,
             const absl::Status& status) const;
 
   // The endpoints, in the order of Routes().
-  absl::StatusOr<HttpResponse> Page(Call& call);
-  absl::StatusOr<HttpResponse> Ok(Call& call);
-  absl::StatusOr<HttpResponse> Info(Call& call);
-  absl::StatusOr<HttpResponse> SearchAssistants(Call& call);
-  absl::StatusOr<HttpResponse> GetAssistant(Call& call);
-  absl::StatusOr<HttpResponse> DrawAssistant(Call& call);
-  absl::StatusOr<HttpResponse> CreateThread(Call& call);
-  absl::StatusOr<HttpResponse> SearchThreads(Call& call);
-  absl::StatusOr<HttpResponse> CountThreads(Call& call);
-  absl::StatusOr<HttpResponse> GetThread(Call& call);
-  absl::StatusOr<HttpResponse> UpdateThread(Call& call);
-  absl::Status DeleteThread(Call& call);
-  absl::StatusOr<HttpResponse> CopyThread(Call& call);
-  absl::StatusOr<HttpResponse> GetState(Call& call);
-  absl::StatusOr<HttpResponse> GetStateAt(Call& call);
-  absl::StatusOr<HttpResponse> UpdateState(Call& call);
-  absl::StatusOr<HttpResponse> GetHistory(Call& call);
-  absl::Status JoinThreadStream(Call& call);
-  absl::StatusOr<HttpResponse> StartRun(Call& call);
-  absl::Status StreamRun(Call& call);
-  absl::Status WaitRun(Call& call);
-  absl::StatusOr<HttpResponse> ListRuns(Call& call);
-  absl::StatusOr<HttpResponse> GetRun(Call& call);
-  absl::StatusOr<HttpResponse> DeleteRun(Call& call);
-  absl::Status Join(Call& call);
-  absl::Status JoinStream(Call& call);
-  absl::Status Cancel(Call& call);
-  absl::StatusOr<HttpResponse> CancelMany(Call& call);
-  absl::StatusOr<HttpResponse> StartBatch(Call& call);
-  absl::Status JoinStatelessStream(Call& call);
+  absl::StatusOr<HttpResponse> Page(ApiCall& call);
+  absl::StatusOr<HttpResponse> Ok(ApiCall& call);
+  absl::StatusOr<HttpResponse> Info(ApiCall& call);
+  absl::StatusOr<HttpResponse> SearchAssistants(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetAssistant(ApiCall& call);
+  absl::StatusOr<HttpResponse> DrawAssistant(ApiCall& call);
+  absl::StatusOr<HttpResponse> CreateThread(ApiCall& call);
+  absl::StatusOr<HttpResponse> SearchThreads(ApiCall& call);
+  absl::StatusOr<HttpResponse> CountThreads(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetThread(ApiCall& call);
+  absl::StatusOr<HttpResponse> UpdateThread(ApiCall& call);
+  absl::Status DeleteThread(ApiCall& call);
+  absl::StatusOr<HttpResponse> CopyThread(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetState(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetStateAt(ApiCall& call);
+  absl::StatusOr<HttpResponse> UpdateState(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetHistory(ApiCall& call);
+  absl::Status JoinThreadStream(ApiCall& call);
+  absl::StatusOr<HttpResponse> StartRun(ApiCall& call);
+  absl::Status StreamRun(ApiCall& call);
+  absl::Status WaitRun(ApiCall& call);
+  absl::StatusOr<HttpResponse> ListRuns(ApiCall& call);
+  absl::StatusOr<HttpResponse> GetRun(ApiCall& call);
+  absl::StatusOr<HttpResponse> DeleteRun(ApiCall& call);
+  absl::Status Join(ApiCall& call);
+  absl::Status JoinStream(ApiCall& call);
+  absl::Status Cancel(ApiCall& call);
+  absl::StatusOr<HttpResponse> CancelMany(ApiCall& call);
+  absl::StatusOr<HttpResponse> StartBatch(ApiCall& call);
+  absl::Status JoinStatelessStream(ApiCall& call);
 
   absl::StatusOr<RunRequest> ReadRun(const Json& body);
   absl::StatusOr<ServedGraphs::Ptr> GraphOf(const ThreadInfo& thread) const;
@@ -154,15 +154,16 @@ class Api : public std::enable_shared_from_this<Api> {
   // What a reader sees who gets all modes that the run was created with.
   WireEvents ViewOf(const ThreadId& thread, const RunId& run);
   WireEvents ViewOf(const RunInfo& run, uint32_t modes) const;
-  absl::StatusOr<HttpResponse> StateAnswer(Call& call,
+  absl::StatusOr<HttpResponse> StateAnswer(ApiCall& call,
                                            std::optional<CheckpointRef> at,
                                            bool subgraphs);
   std::string RunText(const RunInfo& run) const;
-  absl::Status StreamTo(Call& call, const RunInfo& run, RunStream stream,
+  absl::Status StreamTo(ApiCall& call, const RunInfo& run, RunStream stream,
                         uint32_t modes, HttpResponse head, int64_t seen,
                         bool cancels);
-  void BeginWait(Call& call, HttpResponse head, std::function<void()> left);
-  void WaitFor(Call& call, const RunInfo& run, HttpResponse head, bool cancels);
+  void BeginWait(ApiCall& call, HttpResponse head, std::function<void()> left);
+  void WaitFor(ApiCall& call, const RunInfo& run, HttpResponse head,
+               bool cancels);
   // Calls `then` once none of the runs runs any more, somewhere that may wait.
   void WhenEnded(std::vector<RunInfo> runs, std::function<void()> then);
   void AddWebhook(RunRequest& request);

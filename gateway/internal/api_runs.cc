@@ -99,7 +99,7 @@ absl::StatusOr<CancelAction> ActionOf(const std::string& text) {
       "action: '%s' is neither \"interrupt\" nor \"rollback\"", text));
 }
 
-absl::StatusOr<CancelAction> ActionOf(const Call& call) {
+absl::StatusOr<CancelAction> ActionOf(const ApiCall& call) {
   const std::string* const text = call.path.Find("action");
   return ActionOf(text == nullptr ? "interrupt" : *text);
 }
@@ -127,6 +127,7 @@ absl::StatusOr<RunRequest> Api::ReadRun(const Json& body) {
         "lets it");
   }
   if (!request->webhook.empty()) AddWebhook(*request);
+  request->options.window = options_.window;
   return request;
 }
 
@@ -186,7 +187,7 @@ WireEvents Api::ViewOf(const ThreadId& thread, const RunId& run) {
   return ViewOf(RunInfo{.id = run, .thread_id = thread}, kWireValues);
 }
 
-absl::StatusOr<HttpResponse> Api::StartRun(Call& call) {
+absl::StatusOr<HttpResponse> Api::StartRun(ApiCall& call) {
   absl::StatusOr<RunRequest> request = ReadRun(call.body);
   if (!request.ok()) return request.status();
   const absl::StatusOr<RunInfo> run =
@@ -201,7 +202,7 @@ absl::StatusOr<HttpResponse> Api::StartRun(Call& call) {
   return response;
 }
 
-absl::StatusOr<HttpResponse> Api::StartBatch(Call& call) {
+absl::StatusOr<HttpResponse> Api::StartBatch(ApiCall& call) {
   if (!call.body.is_array() || call.body.empty()) {
     return absl::InvalidArgumentError(
         "the body must be a list of runs, at least one");
@@ -234,7 +235,7 @@ absl::StatusOr<HttpResponse> Api::StartBatch(Call& call) {
   return JsonAnswer(body + "]");
 }
 
-absl::Status Api::StreamRun(Call& call) {
+absl::Status Api::StreamRun(ApiCall& call) {
   absl::StatusOr<RunRequest> request = ReadRun(call.body);
   if (!request.ok()) return request.status();
   const bool resumable = request->options.resumable;
@@ -258,7 +259,7 @@ absl::Status Api::StreamRun(Call& call) {
                   cancels);
 }
 
-absl::Status Api::StreamTo(Call& call, const RunInfo& run, RunStream stream,
+absl::Status Api::StreamTo(ApiCall& call, const RunInfo& run, RunStream stream,
                            uint32_t modes, HttpResponse head, int64_t seen,
                            bool cancels) {
   for (auto& field : CorsFields(call.request)) {
@@ -287,7 +288,7 @@ absl::Status Api::StreamTo(Call& call, const RunInfo& run, RunStream stream,
   return absl::OkStatus();
 }
 
-absl::Status Api::JoinStream(Call& call) {
+absl::Status Api::JoinStream(ApiCall& call) {
   const absl::StatusOr<RunInfo> run = runtime_.GetRun(call.thread, call.id);
   if (!run.ok()) return run.status();
   const absl::StatusOr<bool> cancels = call.path.Flag("cancel_on_disconnect");
@@ -340,7 +341,7 @@ absl::Status Api::JoinStream(Call& call) {
                   seen, *cancels);
 }
 
-absl::Status Api::JoinStatelessStream(Call& call) {
+absl::Status Api::JoinStatelessStream(ApiCall& call) {
   const std::optional<RunNotes::Note> note = notes_.Find(call.id);
   if (!note.has_value()) {
     return absl::NotFoundError(
@@ -352,7 +353,7 @@ absl::Status Api::JoinStatelessStream(Call& call) {
   return JoinStream(call);
 }
 
-absl::Status Api::WaitRun(Call& call) {
+absl::Status Api::WaitRun(ApiCall& call) {
   absl::StatusOr<RunRequest> request = ReadRun(call.body);
   if (!request.ok()) return request.status();
   const bool cancels = request->options.on_disconnect == OnDisconnect::kCancel;
@@ -394,7 +395,7 @@ absl::Status Api::WaitRun(Call& call) {
   return absl::OkStatus();
 }
 
-absl::Status Api::Join(Call& call) {
+absl::Status Api::Join(ApiCall& call) {
   const absl::StatusOr<RunInfo> run = runtime_.GetRun(call.thread, call.id);
   if (!run.ok()) return run.status();
   const absl::StatusOr<bool> cancels = call.path.Flag("cancel_on_disconnect");
@@ -403,7 +404,8 @@ absl::Status Api::Join(Call& call) {
   return absl::OkStatus();
 }
 
-void Api::BeginWait(Call& call, HttpResponse head, std::function<void()> left) {
+void Api::BeginWait(ApiCall& call, HttpResponse head,
+                    std::function<void()> left) {
   for (auto& field : CorsFields(call.request)) {
     head.fields.push_back(std::move(field));
   }
@@ -412,7 +414,7 @@ void Api::BeginWait(Call& call, HttpResponse head, std::function<void()> left) {
   call.exchange->Begin(std::move(head), "\n", absl::Seconds(1));
 }
 
-void Api::WaitFor(Call& call, const RunInfo& run, HttpResponse head,
+void Api::WaitFor(ApiCall& call, const RunInfo& run, HttpResponse head,
                   bool cancels) {
   const auto stop = std::make_shared<std::stop_source>();
   BeginWait(call, std::move(head), [post = links_.post, stop] {
@@ -425,7 +427,7 @@ void Api::WaitFor(Call& call, const RunInfo& run, HttpResponse head,
                 });
 }
 
-absl::StatusOr<HttpResponse> Api::ListRuns(Call& call) {
+absl::StatusOr<HttpResponse> Api::ListRuns(ApiCall& call) {
   RunQuery query;
   const absl::StatusOr<std::optional<size_t>> limit = call.path.Count("limit");
   if (!limit.ok()) return limit.status();
@@ -449,13 +451,13 @@ absl::StatusOr<HttpResponse> Api::ListRuns(Call& call) {
   return JsonAnswer(body + "]");
 }
 
-absl::StatusOr<HttpResponse> Api::GetRun(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetRun(ApiCall& call) {
   const absl::StatusOr<RunInfo> run = runtime_.GetRun(call.thread, call.id);
   if (!run.ok()) return run.status();
   return JsonAnswer(RunText(*run));
 }
 
-absl::StatusOr<HttpResponse> Api::DeleteRun(Call& call) {
+absl::StatusOr<HttpResponse> Api::DeleteRun(ApiCall& call) {
   if (absl::Status s = runtime_.DeleteRun(call.thread, call.id); !s.ok()) {
     return s;
   }
@@ -477,7 +479,7 @@ void Api::WhenEnded(std::vector<RunInfo> runs, std::function<void()> then) {
       });
 }
 
-absl::Status Api::Cancel(Call& call) {
+absl::Status Api::Cancel(ApiCall& call) {
   const absl::StatusOr<CancelAction> action = ActionOf(call);
   if (!action.ok()) return action.status();
   const absl::StatusOr<bool> wait = call.path.Flag("wait");
@@ -499,7 +501,7 @@ absl::Status Api::Cancel(Call& call) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<HttpResponse> Api::CancelMany(Call& call) {
+absl::StatusOr<HttpResponse> Api::CancelMany(ApiCall& call) {
   const absl::StatusOr<CancelAction> action = ActionOf(call);
   if (!action.ok()) return action.status();
   CancelQuery query;

@@ -159,7 +159,7 @@ absl::StatusOr<StateUpdate> Api::StateUpdateOf(const ServedGraph& graph,
   return change;
 }
 
-absl::StatusOr<HttpResponse> Api::CreateThread(Call& call) {
+absl::StatusOr<HttpResponse> Api::CreateThread(ApiCall& call) {
   ThreadOptions options;
   absl::StatusOr<std::string> id = TextField(call.body, "thread_id");
   if (!id.ok()) return id.status();
@@ -187,6 +187,10 @@ absl::StatusOr<HttpResponse> Api::CreateThread(Call& call) {
     options.ttl = *ttl;
   }
   absl::StatusOr<std::string> graph = TextField(call.body, "graph_id");
+  // Where the SDKs put it.
+  if (graph.ok() && graph->empty() && metadata->is_object()) {
+    graph = TextField(*metadata, "graph_id");
+  }
   if (!graph.ok()) return graph.status();
   if (IsGiven(call.body, "supersteps")) {
     const Json& supersteps = call.body["supersteps"];
@@ -229,7 +233,7 @@ absl::StatusOr<HttpResponse> Api::CreateThread(Call& call) {
   return JsonAnswer(ThreadJson(*made));
 }
 
-absl::StatusOr<HttpResponse> Api::SearchThreads(Call& call) {
+absl::StatusOr<HttpResponse> Api::SearchThreads(ApiCall& call) {
   const absl::StatusOr<ThreadQuery> query = QueryOf(call.body);
   if (!query.ok()) return query.status();
   const absl::StatusOr<ThreadList> found = runtime_.SearchThreads(*query);
@@ -250,7 +254,7 @@ absl::StatusOr<HttpResponse> Api::SearchThreads(Call& call) {
   return response;
 }
 
-absl::StatusOr<HttpResponse> Api::CountThreads(Call& call) {
+absl::StatusOr<HttpResponse> Api::CountThreads(ApiCall& call) {
   const absl::StatusOr<ThreadQuery> query = QueryOf(call.body);
   if (!query.ok()) return query.status();
   const absl::StatusOr<size_t> count = runtime_.CountThreads(*query);
@@ -258,7 +262,7 @@ absl::StatusOr<HttpResponse> Api::CountThreads(Call& call) {
   return JsonAnswer(absl::StrCat(*count));
 }
 
-absl::StatusOr<HttpResponse> Api::GetThread(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetThread(ApiCall& call) {
   const absl::StatusOr<ThreadInfo> thread = runtime_.GetThread(call.thread);
   if (!thread.ok()) return thread.status();
   absl::StatusOr<std::string> text = ThreadText(*thread);
@@ -276,7 +280,7 @@ absl::StatusOr<std::string> Api::ThreadText(const ThreadInfo& thread) const {
   return ThreadJson(thread, &*state);
 }
 
-absl::StatusOr<HttpResponse> Api::UpdateThread(Call& call) {
+absl::StatusOr<HttpResponse> Api::UpdateThread(ApiCall& call) {
   ThreadChange change;
   const absl::StatusOr<Json> metadata = ObjectField(call.body, "metadata");
   if (!metadata.ok()) return metadata.status();
@@ -294,7 +298,7 @@ absl::StatusOr<HttpResponse> Api::UpdateThread(Call& call) {
   return JsonAnswer(ThreadJson(*thread));
 }
 
-absl::Status Api::DeleteThread(Call& call) {
+absl::Status Api::DeleteThread(ApiCall& call) {
   std::vector<RunInfo> unfinished;
   for (const RunStatus status : {RunStatus::kPending, RunStatus::kRunning}) {
     absl::StatusOr<std::vector<RunInfo>> runs = runtime_.ListRuns(
@@ -319,13 +323,13 @@ absl::Status Api::DeleteThread(Call& call) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<HttpResponse> Api::CopyThread(Call& call) {
+absl::StatusOr<HttpResponse> Api::CopyThread(ApiCall& call) {
   const absl::StatusOr<ThreadInfo> copy = runtime_.CopyThread(call.thread);
   if (!copy.ok()) return copy.status();
   return JsonAnswer(ThreadJson(*copy));
 }
 
-absl::StatusOr<HttpResponse> Api::StateAnswer(Call& call,
+absl::StatusOr<HttpResponse> Api::StateAnswer(ApiCall& call,
                                               std::optional<CheckpointRef> at,
                                               bool subgraphs) {
   const absl::StatusOr<ThreadInfo> thread = runtime_.GetThread(call.thread);
@@ -336,13 +340,13 @@ absl::StatusOr<HttpResponse> Api::StateAnswer(Call& call,
   return JsonAnswer(StateJson(*state, thread->graph));
 }
 
-absl::StatusOr<HttpResponse> Api::GetState(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetState(ApiCall& call) {
   const absl::StatusOr<bool> subgraphs = call.path.Flag("subgraphs");
   if (!subgraphs.ok()) return subgraphs.status();
   return StateAnswer(call, std::nullopt, *subgraphs);
 }
 
-absl::StatusOr<HttpResponse> Api::GetStateAt(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetStateAt(ApiCall& call) {
   if (call.request.method == "GET") {
     const absl::StatusOr<bool> subgraphs = call.path.Flag("subgraphs");
     if (!subgraphs.ok()) return subgraphs.status();
@@ -362,7 +366,7 @@ absl::StatusOr<HttpResponse> Api::GetStateAt(Call& call) {
   return StateAnswer(call, *std::move(at), *subgraphs);
 }
 
-absl::StatusOr<HttpResponse> Api::UpdateState(Call& call) {
+absl::StatusOr<HttpResponse> Api::UpdateState(ApiCall& call) {
   const absl::StatusOr<ThreadInfo> thread = runtime_.GetThread(call.thread);
   if (!thread.ok()) return thread.status();
   const absl::StatusOr<ServedGraphs::Ptr> graph = GraphOf(*thread);
@@ -393,7 +397,7 @@ absl::StatusOr<HttpResponse> Api::UpdateState(Call& call) {
                   {"checkpoint_id", CheckpointIdText(made->id)}}}}));
 }
 
-absl::StatusOr<HttpResponse> Api::GetHistory(Call& call) {
+absl::StatusOr<HttpResponse> Api::GetHistory(ApiCall& call) {
   HistoryOptions which;
   StateOptions of;
   std::optional<size_t> limit;
@@ -442,7 +446,7 @@ absl::StatusOr<HttpResponse> Api::GetHistory(Call& call) {
   return JsonAnswer(body + "]");
 }
 
-absl::Status Api::JoinThreadStream(Call& call) {
+absl::Status Api::JoinThreadStream(ApiCall& call) {
   ThreadStreamOptions options;
   std::vector<std::string> modes = call.path.All("stream_modes");
   if (modes.empty()) modes = call.path.All("stream_mode");

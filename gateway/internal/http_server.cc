@@ -672,11 +672,11 @@ void HttpServer::Rep::Stop(absl::Duration deadline) {
   }
   calls.stop();
   calls.join();
-  if (threads.empty()) return;
   context.stop();
   for (std::thread& thread : threads) thread.join();
   threads.clear();
-  // What is left are operations that have been cancelled, and hold connections.
+  // What is left are operations that have been cancelled, and hold connections;
+  // of a server that never began, all.
   {
     absl::MutexLock lock(&mutex);
     stopped = true;

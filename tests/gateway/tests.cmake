@@ -11,3 +11,12 @@ list(FILTER tests INCLUDE REGEX "^gateway_")
 foreach(test ${tests})
   target_link_libraries(${test} PRIVATE Boost::headers weir_gateway_graphs weir_transcript)
 endforeach()
+
+# By the SDK of the Agent Server's users, which the first run fetches, and by curl.
+weir_add_test(gateway/sdk gateway 120
+  python3 ${CMAKE_CURRENT_SOURCE_DIR}/gateway/run_sdk.py $<TARGET_FILE:weir-gateway>
+  ${CMAKE_CURRENT_BINARY_DIR}/gateway/sdk)
+weir_add_test(examples/curl examples 60
+  python3 ${CMAKE_CURRENT_SOURCE_DIR}/examples/check_curl.py ${PROJECT_SOURCE_DIR}/examples/curl.sh
+  $<TARGET_FILE:weir-gateway>)
+set_tests_properties(gateway/sdk examples/curl PROPERTIES SKIP_RETURN_CODE 77)
