@@ -10,7 +10,7 @@ set -euo pipefail
 build=(g++ cmake ninja-build libabsl-dev libtbb-dev libsqlite3-dev libxxhash-dev)
 tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler
        nlohmann-json3-dev python3 spin libboost-dev libconcurrentqueue-dev faketime)
-checks=(clang libclang-rt-dev clang-format clang-tidy valgrind doxygen dpkg-dev git make pkg-config xz-utils)
+checks=(clang libclang-rt-dev clang-format clang-tidy valgrind doxygen dpkg-dev git make pkg-config xz-utils curl chromium)
 
 case "${1:-}" in
   --build-only) wanted=("${build[@]}") ;;
