@@ -14,6 +14,7 @@
 #include "weir/checkpoint/internal/database_scan.h"
 #include "weir/checkpoint/internal/file_stamp.h"
 #include "weir/checkpoint/internal/lock_file.h"
+#include "weir/checkpoint/internal/packed.h"
 #include "weir/checkpoint/internal/page_file.h"
 #include "weir/checkpoint/internal/read_calls.h"
 #include "weir/checkpoint/internal/record.h"
@@ -103,6 +104,8 @@ class Saving {
     } else if (table == "value") {
       Run("INSERT INTO value VALUES(?1,?2,?3,?4,?5)", f[0].number, f[1].bytes,
           f[2].number, f[3].number, f[4].bytes);
+    } else if (table == "pack") {
+      PutPack(f);
     } else if (table == "thread_row") {
       Run("INSERT INTO thread_row VALUES(?1,?2)", f[0].bytes, f[1].bytes);
     } else if (table == "run") {
@@ -116,6 +119,17 @@ class Saving {
           f[1].bytes, f[2].bytes, f[3].number, f[4].bytes, f[5].bytes);
     }
     for (const internal::TreeField& field : f) bytes_ += field.bytes.size();
+  }
+
+  void PutPack(const std::vector<internal::TreeField>& f) {
+    Run("INSERT INTO pack VALUES(?1,?2,?3,?4,?5,?6,?7)", f[0].number,
+        f[1].bytes, f[2].bytes, f[3].bytes, f[4].number, f[5].bytes,
+        f[6].bytes);
+    const internal::PackRow row{.runs = std::string(f[5].bytes)};
+    for (const std::string& run : internal::RunsOf(row)) {
+      Run("INSERT INTO pack_run VALUES(?1,?2,?3)", run, f[0].number,
+          f[2].bytes);
+    }
   }
 
   void KeepLogShort() {

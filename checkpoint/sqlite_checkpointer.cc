@@ -262,7 +262,8 @@ absl::StatusOr<std::unique_ptr<SqliteCheckpointer>> SqliteCheckpointer::Open(
   auto queue = std::make_unique<internal::CommitQueue>(
       *std::move(db),
       internal::CommitLimits{options.max_batch_calls, options.max_batch_bytes,
-                             options.wal_bytes});
+                             options.wal_bytes},
+      options.pack_checkpoints);
   if (absl::Status s = queue->Begin(); !s.ok()) {
     return absl::Status(s.code(),
                         absl::StrFormat("'%s': %s", *whole, s.message()));

@@ -31,6 +31,11 @@ struct SqliteOptions {
   // Of one checkpoint without its values: names of channels, metadata, and the
   // values of up to 64 bytes. A greater one is refused.
   size_t max_header_bytes = size_t{16} << 20;
+  // Once a namespace has twice as many checkpoints that are rows, its oldest so
+  // many are packed: into one compressed record, with their writes and values
+  // of up to 4 KiB. Packed ones are read as before, at the cost of reading the
+  // pack; to be changed they become rows again. 0: none is packed.
+  size_t pack_checkpoints = 64;
   // Only to read a file that is there, while another process may write it; see
   // SqliteCheckpointer::Open(). The numbers above are of no meaning then.
   bool read_only = false;
@@ -61,17 +66,17 @@ struct ThreadSummary {
 //           SQLite's `-wal` and `-shm`, and `.weir-lock`, which stays.
 // Cost:     Put() stores the values that have changed, and an entry for each
 //           channel. Get() does not depend on the length of the history; List()
-//           makes two queries a namespace, and one for each different value.
+//           makes three queries a namespace, and one for each different value.
 //           Put() of a stored id, DeleteRuns() and Prune() read the headers of
 //           the namespaces that they change.
 // Removal:  once DeleteThread(), DeleteRuns() or Prune() is done, no byte of
 //           what it has removed is in the database or its log (in a file of up
 //           to 2^24 pages, 64 GiB): it is overwritten, and the log is copied
 //           and cut off, which costs two synchronisations more. It needs as
-//           much space in the log as is removed. When only that last part has
-//           failed, so does the call, though what it removes is gone from every
-//           answer; the next removal tries again. Free pages beyond a quarter
-//           of the file are given back little by little.
+//           much space in the log as is removed, as rows. When only that last
+//           part has failed, so does the call, though what it removes is gone
+//           from every answer; the next removal tries again. Free pages beyond
+//           a quarter of the file are given back little by little.
 // Memory:   a call holds its bytes until it is answered; nothing is refused
 //           for that. So it is bounded by what callers have under way, which
 //           for a run its durability bounds.

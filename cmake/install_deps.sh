@@ -7,7 +7,7 @@
 # needs beyond that: clang, Doxygen and the source packages' tools.
 set -euo pipefail
 
-build=(g++ cmake ninja-build libabsl-dev libtbb-dev libsqlite3-dev libxxhash-dev)
+build=(g++ cmake ninja-build libabsl-dev libtbb-dev libsqlite3-dev libzstd-dev libxxhash-dev)
 tests=(ccache libgtest-dev libgmock-dev libbenchmark-dev libprotobuf-dev protobuf-compiler
        nlohmann-json3-dev python3 spin libboost-dev libconcurrentqueue-dev faketime)
 checks=(clang libclang-rt-dev clang-format clang-tidy valgrind doxygen dpkg-dev git make pkg-config xz-utils curl chromium)

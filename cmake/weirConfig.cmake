@@ -14,6 +14,7 @@ include(CMakeFindDependencyMacro)
 find_dependency(absl)
 find_dependency(SQLite3)
 find_dependency(TBB)
+find_dependency(zstd)
 include(${CMAKE_CURRENT_LIST_DIR}/weirTargets.cmake)
 
 if("gateway" IN_LIST weir_FIND_COMPONENTS)

@@ -8,8 +8,10 @@
 // takes to find the runs that another has left: compared with a look at their
 // rows.
 //
-// `state_x`: bytes of the file for each byte of the final list. `value_x`:
-// bytes that were put of the list alone for each. `syncs`: synchronisations of
+// `state_x`: bytes of the file for each byte of the final list, whose messages
+// are a letter over and over, or random letters, which compression can only
+// make 0.6 of. `value_x`: bytes that were put of the list alone for each.
+// `syncs`: synchronisations of
 // the disk for each checkpoint.
 
 #include <sqlite3.h>
@@ -18,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -67,11 +70,23 @@ struct LoopGraph {
   Channel<std::string> value =
       builder.AddChannel("value", LastValue<std::string>());
 
-  absl::StatusOr<Graph> Compile(Writes writes, int steps, size_t bytes) {
-    const auto body = [this, writes, bytes](NodeContext& node) {
+  enum class Text { kOneLetter, kLetters };
+  static std::string TextOf(Text text, size_t bytes, int count) {
+    std::string letters(bytes, static_cast<char>('a' + count % 26));
+    if (text == Text::kOneLetter) return letters;
+    std::minstd_rand random(static_cast<uint32_t>(count));
+    for (char& letter : letters) {
+      letter = static_cast<char>('a' + random() % 26);
+    }
+    return letters;
+  }
+
+  absl::StatusOr<Graph> Compile(Writes writes, int steps, size_t bytes,
+                                Text of = Text::kOneLetter) {
+    const auto body = [this, writes, bytes, of](NodeContext& node) {
       const int count = node.Get(counter) + 1;
       Update update(counter, count);
-      std::string text(bytes, static_cast<char>('a' + count % 26));
+      std::string text = TextOf(of, bytes, count);
       if (writes == Writes::kLog)
         return std::move(update).Set(log, std::move(text));
       if (writes == Writes::kValue)
@@ -129,14 +144,17 @@ int64_t EncodedBytes(const Value& value) {
 }
 
 void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
-                Durability durability, int lag, int steps, size_t bytes) {
+                Durability durability, int lag, int steps, size_t bytes,
+                LoopGraph::Text text = LoopGraph::Text::kOneLetter) {
   LoopGraph of;
-  const absl::StatusOr<Graph> graph = of.Compile(writes, steps, bytes);
+  const absl::StatusOr<Graph> graph = of.Compile(writes, steps, bytes, text);
   if (!Succeeded(state, graph)) return;
   const std::string channel =
       writes == LoopGraph::Writes::kLog ? "log" : "messages";
   double own = 0;
   double loading = 0;
+  double listing = 0;
+  int64_t written = 0;
   int64_t syncs = 0;
   int64_t put = 0;
   int64_t final_bytes = 0;
@@ -159,7 +177,14 @@ void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
     syncs += SyncCount::Get().syncs() - syncs_before;
     if (!Holds(state, result, of.counter, steps)) return;
     final_bytes = EncodedBytes(*result->Find(channel));
+    written += static_cast<int64_t>(store->counters().bytes_written);
     put = BytesPut(*store, channel);
+    absl::StatusOr<std::vector<StateSnapshot>> history;
+    listing += Seconds([&] {
+      history = graph->GetHistory(
+          {.checkpointer = store.get(), .thread_id = "t"}, {.limit = 1'000});
+    });
+    if (!Succeeded(state, history)) return;
     store = nullptr;
     file_bytes = folder.bytes();
     // As the next process finds the thread.
@@ -180,6 +205,9 @@ void AppendLoop(benchmark::State& state, LoopGraph::Writes writes,
   state.counters["per_superstep"] = TimePer(steps);
   state.counters["own_us_per_superstep"] = 1e6 * own / runs / steps;
   state.counters["load_ms"] = 1e3 * loading / runs;
+  state.counters["history_ms"] = 1e3 * listing / runs;
+  state.counters["written_x"] =
+      static_cast<double>(written) / runs / bytes_of_state;
   state.counters["syncs"] = static_cast<double>(syncs) / runs / steps;
   state.counters["value_x"] = static_cast<double>(put) / bytes_of_state;
   state.counters["state_x"] = static_cast<double>(file_bytes) / bytes_of_state;
@@ -199,6 +227,18 @@ BENCHMARK(BM_Sqlite_AppendLoop)
     ->Args({1'000, 100, static_cast<int>(Durability::kAsync), 16})
     ->Args({1'000, 100, static_cast<int>(Durability::kAsync), 256})
     ->Args({10'000, 200, static_cast<int>(Durability::kAsync), 1})
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime();
+
+void BM_Sqlite_AppendLetters(benchmark::State& state) {
+  AppendLoop(state, LoopGraph::Writes::kLog, Durability::kAsync, 1,
+             static_cast<int>(state.range(0)),
+             static_cast<size_t>(state.range(1)), LoopGraph::Text::kLetters);
+}
+BENCHMARK(BM_Sqlite_AppendLetters)
+    ->ArgNames({"steps", "bytes"})
+    ->Args({1'000, 100})
+    ->Args({10'000, 200})
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime();
 

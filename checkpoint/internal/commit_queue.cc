@@ -29,8 +29,9 @@ struct StdMutex {
 
 }  // namespace
 
-CommitQueue::CommitQueue(std::unique_ptr<Database> db, CommitLimits limits)
-    : limits_(limits), db_(std::move(db)), threads_(*db_) {}
+CommitQueue::CommitQueue(std::unique_ptr<Database> db, CommitLimits limits,
+                         size_t pack_checkpoints)
+    : limits_(limits), db_(std::move(db)), threads_(*db_, pack_checkpoints) {}
 
 CommitQueue::~CommitQueue() {
   if (!worker_.joinable()) return;
@@ -150,6 +151,7 @@ void CommitQueue::MakeChange(Call& call) {
   if (!call.status.ok() && db_->in_transaction())
     s = db_->Run("ROLLBACK TO one");
   if (s.ok() && db_->in_transaction()) s = db_->Run("RELEASE one");
+  if (s.ok() && db_->in_transaction()) s = threads_.Finish();
   // SQLite takes back the whole transaction after some failures.
   if (!db_->in_transaction()) lost_ = call.status;
   if (!s.ok()) lost_ = s;

@@ -54,7 +54,9 @@ struct CommitLimits {
 //          held. The destructor makes what waits, and leaves the database.
 class CommitQueue {
  public:
-  CommitQueue(std::unique_ptr<Database> db, CommitLimits limits);
+  // `pack_checkpoints` as StoredThreads has it.
+  CommitQueue(std::unique_ptr<Database> db, CommitLimits limits,
+              size_t pack_checkpoints);
   ~CommitQueue();
   CommitQueue(const CommitQueue&) = delete;
   CommitQueue& operator=(const CommitQueue&) = delete;

@@ -24,7 +24,7 @@ namespace internal {
 namespace {
 
 constexpr int64_t kApplicationId = 0x57454952;  // "WEIR"
-constexpr int64_t kUserVersion = 2;
+constexpr int64_t kUserVersion = 3;
 
 // Before a file is known to be weir's nothing of this may change it.
 constexpr char kPragmas[] =
@@ -65,6 +65,12 @@ constexpr const char* kSteps[kUserVersion] = {
     "CREATE INDEX run_unfinished ON run(number) WHERE unfinished=1;"
     "CREATE TABLE event(run BLOB, first INTEGER, count INTEGER NOT NULL,"
     " record BLOB NOT NULL, PRIMARY KEY(run, first)) WITHOUT ROWID;",
+
+    "CREATE TABLE pack(ns_id INTEGER, kind BLOB, last BLOB,"
+    " first BLOB NOT NULL, count INTEGER NOT NULL, runs BLOB NOT NULL,"
+    " record BLOB NOT NULL, PRIMARY KEY(ns_id, kind, last)) WITHOUT ROWID;"
+    "CREATE TABLE pack_run(run BLOB, ns_id INTEGER, last BLOB,"
+    " PRIMARY KEY(run, ns_id, last)) WITHOUT ROWID;",
 };
 
 absl::Status Newer(const std::string& path, int64_t version) {

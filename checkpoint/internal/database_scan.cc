@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_format.h"
 
+#include "weir/checkpoint/internal/packed.h"
 #include "weir/checkpoint/internal/record.h"
 #include "weir/checkpoint/internal/stored_runs.h"
 
@@ -27,7 +28,8 @@ constexpr std::pair<const char*, uint32_t> kRoots[] = {
     {"task_write", 10},
     {"thread_row", 13},
     {"run", 14},
-    {"event", 18}};
+    {"event", 18},
+    {"pack", 19}};
 
 // How many counts one opening of the database has; see StoredThreads.
 constexpr int kCountBits = 40;
@@ -47,6 +49,14 @@ uint64_t Unsigned(const TreeField& field) {
 std::string Text(const TreeField& field) { return std::string(field.bytes); }
 
 // Rows as they are in their tables, with sealed records.
+std::optional<PackRow> PackIn(const TreeRow& row) {
+  if (!HasKinds(row, "ibbbib")) return std::nullopt;
+  return PackRow{.kind = Text(row.fields[1]),
+                 .last = Text(row.fields[2]),
+                 .first = Text(row.fields[3]),
+                 .count = Unsigned(row.fields[4]),
+                 .runs = Text(row.fields[5])};
+}
 std::optional<ThreadRow> ThreadIn(const TreeRow& row) {
   if (!HasKinds(row, "bb")) return std::nullopt;
   return ThreadRow{Text(row.fields[0]), Text(row.fields[1])};
@@ -74,6 +84,10 @@ absl::Status DatabaseScan::Run() {
   ReadRecords("value", "values",
               [this](Namespace& in, const TreeRow& row, Place place) {
                 ReadValue(in, row, std::move(place));
+              });
+  ReadRecords("pack", "checkpoints",
+              [this](Namespace& in, const TreeRow& row, Place place) {
+                ReadPack(in, row, std::move(place));
               });
   ReadRecords("checkpoint", "checkpoints",
               [this](Namespace& in, const TreeRow& row, Place place) {
@@ -117,16 +131,23 @@ void DatabaseScan::CheckPages() {
 
 void DatabaseScan::FindRoots() {
   for (const auto& [name, root] : kRoots) roots_[name] = root;
+  bool whole = true;
+  std::set<std::string> found;
   walk_.Walk(
       1,
-      [this](const TreeRow& row) {
+      [&](const TreeRow& row) {
         if (HasKinds(row, "bbbi")) {
+          found.insert(Text(row.fields[1]));
           roots_[Text(row.fields[1])] =
               static_cast<uint32_t>(row.fields[3].number);
         }
         return true;
       },
-      [](uint32_t, bool) {});
+      [&whole](uint32_t, bool) { whole = false; });
+  // An older file does not have them.
+  for (const char* name : {"thread_row", "run", "event", "pack"}) {
+    if (whole && !found.contains(name)) roots_.erase(name);
+  }
 }
 
 void DatabaseScan::ReadNumbers() {
@@ -300,6 +321,38 @@ void DatabaseScan::ReadValue(Namespace& in, const TreeRow& row, Place place) {
   value = {.appended_to = stored->appended_to};
 }
 
+void DatabaseScan::ReadPack(Namespace& in, const TreeRow& row, Place place) {
+  const std::optional<PackRow> pack = PackIn(row);
+  if (!pack) {
+    // No row of the table, if the place of this was not known for sure.
+    if (row.lost_with != 0) RecordOf(row, 6, place, "a pack");
+    return;
+  }
+  const bool of_checkpoints = pack->kind == kCheckpointPack;
+  if (of_checkpoints) place.told.checkpoint = IdFromBytes(pack->last);
+  if (!of_checkpoints) place.told.channel = std::string(ChannelOf(*pack));
+  const std::string_view record = RecordOf(row, 6, place, TextOf(*pack));
+  if (record.empty()) return;
+  if (!of_checkpoints) {
+    const absl::StatusOr<std::vector<PackedValue>> values =
+        DecodeValuePack(in.in, *pack, record);
+    if (!Decoded(values.status(), place)) return;
+    for (const auto& [version, value] : *values) {
+      in.values[{place.told.channel, version}] = {.appended_to =
+                                                      value.appended_to};
+    }
+    return;
+  }
+  const absl::StatusOr<std::vector<PackedCheckpoint>> checkpoints =
+      DecodePack(in.in, *pack, record);
+  if (!Decoded(checkpoints.status(), place)) return;
+  for (const auto& [checkpoint, writes] : *checkpoints) {
+    place.told.checkpoint = checkpoint.header.id;
+    AddCheckpoint(in, checkpoint, place);
+    for (const StoredWrite& write : writes) AddWrite(in, write);
+  }
+}
+
 void DatabaseScan::ReadCheckpoint(Namespace& in, const TreeRow& row,
                                   Place place) {
   if (!HasKinds(row, "ib")) {
@@ -311,11 +364,21 @@ void DatabaseScan::ReadCheckpoint(Namespace& in, const TreeRow& row,
   if (record.empty()) return;
   const absl::StatusOr<StoredCheckpoint> stored =
       DecodeCheckpoint(in.in, place.told.checkpoint, record);
-  if (!Decoded(stored.status(), place)) return;
+  if (Decoded(stored.status(), place)) AddCheckpoint(in, *stored, place);
+}
+
+void DatabaseScan::AddCheckpoint(Namespace& in, const StoredCheckpoint& stored,
+                                 Place place) {
+  in.checkpoints.insert(stored.header.id);
   ++threads_[in.thread].told.checkpoints;
-  for (const StoredChannel& channel : stored->channels) {
+  for (const StoredChannel& channel : stored.channels) {
     if (channel.kind == StoredChannel::kApart) CheckChain(in, channel, place);
   }
+}
+
+void DatabaseScan::AddWrite(Namespace& in, const StoredWrite& stored) {
+  ++threads_[in.thread].told.writes;
+  sessions_ = std::max(sessions_, stored.arrival >> kCountBits);
 }
 
 void DatabaseScan::CheckChain(Namespace& in, const StoredChannel& channel,
@@ -357,9 +420,7 @@ void DatabaseScan::ReadWrite(Namespace& in, const TreeRow& row, Place place) {
   const absl::StatusOr<StoredWrite> stored =
       DecodeWrite(in.in, place.told.checkpoint, row.fields[2].bytes,
                   row.fields[3].number, row.fields[4].bytes, record);
-  if (!Decoded(stored.status(), place)) return;
-  ++threads_[in.thread].told.writes;
-  sessions_ = std::max(sessions_, stored->arrival >> kCountBits);
+  if (Decoded(stored.status(), place)) AddWrite(in, *stored);
 }
 
 void DatabaseScan::CheckReferences() {
@@ -438,7 +499,8 @@ void DatabaseScan::TellOtherPages() {
 }
 
 std::string_view DatabaseScan::RecordOf(const TreeRow& row, size_t at,
-                                        const Place& place) {
+                                        const Place& place,
+                                        const std::string& what) {
   if (row.fields.size() > at && row.fields[at].kind == TreeField::kBytes &&
       !row.fields[at].bytes.empty()) {
     ++report_.records;
@@ -447,11 +509,10 @@ std::string_view DatabaseScan::RecordOf(const TreeRow& row, size_t at,
   Place lost = place;
   lost.told.page = row.lost_with;
   told_pages_.insert(row.lost_with);
-  Note(std::move(lost),
-       row.lost_with == 0
-           ? "a record is missing"
-           : absl::StrFormat("a record has been lost with page %d",
-                             row.lost_with));
+  Note(std::move(lost), row.lost_with == 0
+                            ? what + " is missing"
+                            : absl::StrFormat("%s has been lost with page %d",
+                                              what, row.lost_with));
   return {};
 }
 
@@ -475,8 +536,10 @@ void DatabaseScan::Note(Place place, std::string what) {
 void DatabaseScan::Walk(const char* tree,
                         absl::FunctionRef<void(const TreeRow&)> row,
                         TreeWalk::OnHole hole) {
+  const auto root = roots_.find(tree);
+  if (root == roots_.end()) return;
   walk_.Walk(
-      roots_[tree],
+      root->second,
       [&row](const TreeRow& next) {
         row(next);
         return true;
@@ -504,7 +567,7 @@ void DatabaseScan::SavedRows(OnRow row) {
         if (IsSaved(next.rowid)) row("thread", next);
       },
       hole);
-  for (const char* table : {"checkpoint", "value", "task_write"}) {
+  for (const char* table : {"checkpoint", "value", "task_write", "pack"}) {
     Walk(
         table,
         [&](const TreeRow& next) {

@@ -98,7 +98,11 @@ class DatabaseScan {
   void ReadThreads();
   void ReadNamespaces();
   void ReadValue(Namespace& in, const TreeRow& row, Place place);
+  void ReadPack(Namespace& in, const TreeRow& row, Place place);
   void ReadCheckpoint(Namespace& in, const TreeRow& row, Place place);
+  void AddCheckpoint(Namespace& in, const StoredCheckpoint& stored,
+                     Place place);
+  void AddWrite(Namespace& in, const StoredWrite& stored);
   void ReadWrite(Namespace& in, const TreeRow& row, Place place);
   void CheckChain(Namespace& in, const StoredChannel& channel, Place place);
   void CheckReferences();
@@ -106,8 +110,10 @@ class DatabaseScan {
 
   void ReadRecords(const char* table, const char* what, Record record);
   void NoteHole(const char* what, const Hole& hole);
-  // The record that is the column `at`; empty, and noted, if it is lost.
-  std::string_view RecordOf(const TreeRow& row, size_t at, const Place& place);
+  // The record that is the column `at`; empty, and noted, if it is lost with
+  // `what` it holds.
+  std::string_view RecordOf(const TreeRow& row, size_t at, const Place& place,
+                            const std::string& what = "a record");
   bool Decoded(const absl::Status& status, Place place);
   void Note(Place place, std::string what);
   void Walk(const char* tree, absl::FunctionRef<void(const TreeRow&)> row,

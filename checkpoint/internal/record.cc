@@ -1,6 +1,7 @@
 #include "weir/checkpoint/internal/record.h"
 
 #include <xxhash.h>
+#include <zstd.h>
 
 #include <cstddef>
 
@@ -13,8 +14,13 @@ namespace {
 
 constexpr char kMagic = 0x57;
 constexpr char kFormat = 1;
-constexpr char kRaw = 0;  // The payload as it is.
+enum Codec : char {
+  kRaw = 0,  // The payload as it is.
+  kZstd = 1,
+};
 constexpr char kNoFlags = 0;
+constexpr size_t kLeastCompressed = 1024;
+constexpr int kLevel = 3;
 constexpr size_t kHeaderBytes = 8;
 constexpr size_t kChecksumBytes = 8;
 
@@ -37,20 +43,52 @@ uint64_t Checksum(std::string_view framed, std::string_view key) {
                               XXH3_64bits(key.data(), key.size()));
 }
 
+// `payload` compressed, if that is to be; else nothing.
+std::string Compressed(std::string_view payload) {
+  std::string bytes;
+  if (payload.size() < kLeastCompressed ||
+      payload.size() > kMaxCompressedBytes) {
+    return bytes;
+  }
+  // In no more room than it may take.
+  bytes.resize(payload.size() - payload.size() / 8);
+  const size_t size = ZSTD_compress(bytes.data(), bytes.size(), payload.data(),
+                                    payload.size(), kLevel);
+  bytes.resize(ZSTD_isError(size) != 0 ? 0 : size);
+  return bytes;
+}
+
+// Into `buffer`, of `size` bytes; false if it does not give just as many.
+bool Decompress(std::string_view bytes, uint64_t size, std::string& buffer) {
+  // Before anything is allocated.
+  if (size > kMaxCompressedBytes ||
+      ZSTD_getFrameContentSize(bytes.data(), bytes.size()) != size) {
+    return false;
+  }
+  buffer.resize(size);
+  return ZSTD_decompress(buffer.data(), size, bytes.data(), bytes.size()) ==
+         size;
+}
+
 }  // namespace
 
 std::string SealRecord(std::string_view payload, std::string_view key) {
+  const std::string compressed = Compressed(payload);
+  const std::string_view stored =
+      compressed.empty() ? payload : std::string_view(compressed);
+  const char codec = compressed.empty() ? kRaw : kZstd;
   std::string record;
-  record.reserve(kHeaderBytes + payload.size() + kChecksumBytes);
-  record.append({kMagic, kFormat, kRaw, kNoFlags});
+  record.reserve(kHeaderBytes + stored.size() + kChecksumBytes);
+  record.append({kMagic, kFormat, codec, kNoFlags});
   AppendFixed(payload.size(), 4, record);
-  record.append(payload);
+  record.append(stored);
   AppendFixed(Checksum(record, key), kChecksumBytes, record);
   return record;
 }
 
 absl::StatusOr<std::string_view> UnsealRecord(std::string_view record,
-                                              std::string_view key) {
+                                              std::string_view key,
+                                              std::string& buffer) {
   if (record.size() < kHeaderBytes + kChecksumBytes || record[0] != kMagic) {
     return absl::DataLossError("the stored bytes are not a record");
   }
@@ -61,16 +99,24 @@ absl::StatusOr<std::string_view> UnsealRecord(std::string_view record,
         "the stored bytes are damaged: they differ from their checksum");
   }
   // The checksum is at the end in every format, so this is no damage.
-  if (record[1] != kFormat || record[2] != kRaw || record[3] != kNoFlags) {
+  const char codec = record[2];
+  if (record[1] != kFormat || (codec != kRaw && codec != kZstd) ||
+      record[3] != kNoFlags) {
     return absl::FailedPreconditionError(
         "the record was written by a newer version of weir; open the database "
         "with that one");
   }
-  const std::string_view payload = framed.substr(kHeaderBytes);
-  if (Fixed(record.substr(4, 4)) != payload.size()) {
+  const std::string_view stored = framed.substr(kHeaderBytes);
+  const uint64_t size = Fixed(record.substr(4, 4));
+  if (codec == kZstd ? !Decompress(stored, size, buffer)
+                     : size != stored.size()) {
     return absl::DataLossError("the record has another length than it says");
   }
-  return payload;
+  return codec == kZstd ? std::string_view(buffer) : stored;
+}
+
+size_t WholeBytes(std::string_view record) {
+  return kHeaderBytes + Fixed(record.substr(4, 4)) + kChecksumBytes;
 }
 
 std::string RecordChecksumForTesting(std::string_view framed,

@@ -1,6 +1,7 @@
 #ifndef WEIR_CHECKPOINT_INTERNAL_RECORD_H_
 #define WEIR_CHECKPOINT_INTERNAL_RECORD_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,14 +16,25 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
-// Puts `payload`, of less than 4 GiB, in a frame with a checksum of it and of
-// the key that it will be stored under, so that a record is good only there.
+// What a payload that is compressed may have at most; and so what a record
+// makes its reader allocate, beyond its own bytes.
+inline constexpr size_t kMaxCompressedBytes = size_t{64} << 20;
+
+// Puts `payload`, of less than 4 GiB, in a frame with a checksum of what is
+// stored and of the key that it will be stored under, so that a record is good
+// only there. From 1 KiB on it is compressed, where that saves an eighth.
 std::string SealRecord(std::string_view payload, std::string_view key);
 
-// The payload inside `record`, which it is a part of. DataLoss if a byte of it
-// or of the key is not what it was; FailedPrecondition if a newer weir made it.
+// The payload of `record`: a part of it, or of `buffer`, if it was compressed.
+// DataLoss if a byte of it or of the key is not what it was; FailedPrecondition
+// if a newer weir made it.
 absl::StatusOr<std::string_view> UnsealRecord(std::string_view record,
-                                              std::string_view key);
+                                              std::string_view key,
+                                              std::string& buffer);
+
+// Of a record that SealRecord() has made: its payload's, before it was
+// compressed, and those of the frame.
+size_t WholeBytes(std::string_view record);
 
 // The last bytes of a record that begins with `framed`.
 std::string RecordChecksumForTesting(std::string_view framed,

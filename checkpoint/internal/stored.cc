@@ -145,8 +145,9 @@ std::string EncodeThread(const StoredThread& thread) {
 
 absl::StatusOr<StoredThread> DecodeThread(int64_t row, std::string name,
                                           std::string_view record) {
+  std::string buffer;
   const absl::StatusOr<std::string_view> payload =
-      UnsealRecord(record, ThreadKey(row, name));
+      UnsealRecord(record, ThreadKey(row, name), buffer);
   const std::string what = absl::StrFormat("thread '%s'", name);
   if (!payload.ok()) return In(what, payload.status());
   Unpacker in(*payload);
@@ -158,8 +159,7 @@ absl::StatusOr<StoredThread> DecodeThread(int64_t row, std::string name,
   return thread;
 }
 
-std::string EncodeCheckpoint(const StoredNamespace& in,
-                             const StoredCheckpoint& checkpoint) {
+std::string PayloadOf(const StoredCheckpoint& checkpoint) {
   const Checkpoint& header = checkpoint.header;
   Packer out;
   out.Id(header.parent);
@@ -170,21 +170,11 @@ std::string EncodeCheckpoint(const StoredNamespace& in,
     out.Text(channel.name).Number(channel.version).Number(channel.kind);
     if (channel.kind == StoredChannel::kInline) out.Text(channel.value);
   }
-  return SealRecord(out.bytes(), CheckpointRecordKey(in, header.id));
+  return out.bytes();
 }
 
-absl::StatusOr<StoredCheckpoint> DecodeCheckpoint(const StoredNamespace& in,
-                                                  const CheckpointId& id,
-                                                  std::string_view record) {
-  const std::string what =
-      absl::StrFormat("%s, checkpoint %s", NameOf(in), id.ToString());
-  const absl::StatusOr<std::string_view> payload =
-      UnsealRecord(record, CheckpointRecordKey(in, id));
-  if (!payload.ok()) return In(what, payload.status());
-  Unpacker from(*payload);
-  StoredCheckpoint checkpoint;
-  checkpoint.header.ns = in.ns;
-  checkpoint.header.id = id;
+bool FromPayload(std::string_view payload, StoredCheckpoint& checkpoint) {
+  Unpacker from(payload);
   checkpoint.header.parent = from.Id();
   checkpoint.header.created_at = UnpackTime(from);
   checkpoint.header.metadata = UnpackMetadata(from);
@@ -196,16 +186,67 @@ absl::StatusOr<StoredCheckpoint> DecodeCheckpoint(const StoredNamespace& in,
                 checkpoint.channels.back().name < next.name);
     checkpoint.channels.push_back(std::move(next));
   }
-  if (!ok || !from.done()) return In(what, Undecodable());
+  return ok && from.done();
+}
+
+std::string PayloadOf(const StoredValue& value) {
+  Packer out;
+  out.Number(value.appended_to);
+  PackValue(value.value, out);
+  return out.bytes();
+}
+
+bool FromPayload(std::string_view payload, StoredValue& value) {
+  Unpacker from(payload);
+  value.appended_to = from.Number();
+  value.value = UnpackValue(from);
+  return from.done();
+}
+
+std::string PayloadOf(const StoredWrite& stored) {
+  const PendingWrite& write = stored.write;
+  Packer out;
+  out.Number(stored.place).Number(stored.arrival);
+  out.Text(write.task_path).Text(write.channel);
+  PackValue(write.value, out);
+  return out.bytes();
+}
+
+bool FromPayload(std::string_view payload, StoredWrite& stored) {
+  Unpacker from(payload);
+  stored.place = from.Number();
+  stored.arrival = from.Number();
+  stored.write.task_path = from.Text();
+  stored.write.channel = from.Text();
+  stored.write.value = UnpackValue(from);
+  return from.done();
+}
+
+std::string EncodeCheckpoint(const StoredNamespace& in,
+                             const StoredCheckpoint& checkpoint) {
+  return SealRecord(PayloadOf(checkpoint),
+                    CheckpointRecordKey(in, checkpoint.header.id));
+}
+
+absl::StatusOr<StoredCheckpoint> DecodeCheckpoint(const StoredNamespace& in,
+                                                  const CheckpointId& id,
+                                                  std::string_view record) {
+  const std::string what =
+      absl::StrFormat("%s, checkpoint %s", NameOf(in), id.ToString());
+  std::string buffer;
+  const absl::StatusOr<std::string_view> payload =
+      UnsealRecord(record, CheckpointRecordKey(in, id), buffer);
+  if (!payload.ok()) return In(what, payload.status());
+  StoredCheckpoint checkpoint;
+  checkpoint.header.ns = in.ns;
+  checkpoint.header.id = id;
+  if (!FromPayload(*payload, checkpoint)) return In(what, Undecodable());
   return checkpoint;
 }
 
 std::string EncodeValue(const StoredNamespace& in, std::string_view channel,
                         uint64_t version, const StoredValue& value) {
-  Packer out;
-  out.Number(value.appended_to);
-  PackValue(value.value, out);
-  return SealRecord(out.bytes(), ValueKey(in, channel, version));
+  return SealRecord(PayloadOf(value), ValueKey(in, channel, version));
 }
 
 absl::StatusOr<StoredValue> DecodeValue(const StoredNamespace& in,
@@ -214,25 +255,20 @@ absl::StatusOr<StoredValue> DecodeValue(const StoredNamespace& in,
                                         std::string_view record) {
   const std::string what = absl::StrFormat("%s, channel '%s', version %d",
                                            NameOf(in), Name(channel), version);
+  std::string buffer;
   const absl::StatusOr<std::string_view> payload =
-      UnsealRecord(record, ValueKey(in, channel, version));
+      UnsealRecord(record, ValueKey(in, channel, version), buffer);
   if (!payload.ok()) return In(what, payload.status());
-  Unpacker from(*payload);
-  StoredValue value{.appended_to = from.Number()};
-  value.value = UnpackValue(from);
-  if (!from.done()) return In(what, Undecodable());
+  StoredValue value;
+  if (!FromPayload(*payload, value)) return In(what, Undecodable());
   return value;
 }
 
 std::string EncodeWrite(const StoredNamespace& in, const CheckpointId& id,
                         const StoredWrite& stored) {
   const PendingWrite& write = stored.write;
-  Packer out;
-  out.Number(stored.place).Number(stored.arrival);
-  out.Text(write.task_path).Text(write.channel);
-  PackValue(write.value, out);
-  return SealRecord(out.bytes(), WriteKey(in, id, write.task_id, write.index,
-                                          RunColumn(write)));
+  return SealRecord(PayloadOf(stored), WriteKey(in, id, write.task_id,
+                                                write.index, RunColumn(write)));
 }
 
 absl::StatusOr<StoredWrite> DecodeWrite(const StoredNamespace& in,
@@ -243,28 +279,25 @@ absl::StatusOr<StoredWrite> DecodeWrite(const StoredNamespace& in,
   const std::string what =
       absl::StrFormat("%s, checkpoint %s, task '%s', write %d", NameOf(in),
                       id.ToString(), Name(task), index);
+  std::string buffer;
   const absl::StatusOr<std::string_view> payload =
-      UnsealRecord(record, WriteKey(in, id, task, index, run));
+      UnsealRecord(record, WriteKey(in, id, task, index, run), buffer);
   if (!payload.ok()) return In(what, payload.status());
-  Unpacker from(*payload);
   StoredWrite stored;
-  stored.place = from.Number();
-  stored.arrival = from.Number();
-  PendingWrite& write = stored.write;
-  write.task_id = task;
-  write.index = static_cast<int32_t>(index);
-  write.task_path = from.Text();
-  write.channel = from.Text();
-  write.value = UnpackValue(from);
-  if (!run.empty()) {
-    write.run_id = std::make_shared<const std::string>(run.substr(1));
-  }
-  if (!from.done()) return In(what, Undecodable());
+  stored.write.task_id = task;
+  stored.write.index = static_cast<int32_t>(index);
+  stored.write.run_id = RunOfColumn(run);
+  if (!FromPayload(*payload, stored)) return In(what, Undecodable());
   return stored;
 }
 
 std::string RunColumn(const PendingWrite& write) {
   return write.run_id == nullptr ? "" : ":" + *write.run_id;
+}
+
+std::shared_ptr<const std::string> RunOfColumn(std::string_view run) {
+  if (run.empty()) return nullptr;
+  return std::make_shared<const std::string>(run.substr(1));
 }
 
 std::string EncodeNumber(std::string_view name, uint64_t number) {
@@ -273,8 +306,9 @@ std::string EncodeNumber(std::string_view name, uint64_t number) {
 
 absl::StatusOr<uint64_t> DecodeNumber(std::string_view name,
                                       std::string_view record) {
+  std::string buffer;
   const absl::StatusOr<std::string_view> payload =
-      UnsealRecord(record, NumberKey(name));
+      UnsealRecord(record, NumberKey(name), buffer);
   if (!payload.ok()) return In("number '" + Name(name) + "'", payload.status());
   Unpacker in(*payload);
   const uint64_t number = in.Number();

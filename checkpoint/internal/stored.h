@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,6 +67,16 @@ struct StoredWrite {
   uint64_t arrival = 0;
 };
 
+// What is in the record of each, without its frame; and back. False: it does
+// not decode. (A checkpoint's id and namespace, and a write's task, index and
+// run, are not in it.)
+std::string PayloadOf(const StoredCheckpoint& checkpoint);
+std::string PayloadOf(const StoredValue& value);
+std::string PayloadOf(const StoredWrite& write);
+bool FromPayload(std::string_view payload, StoredCheckpoint& checkpoint);
+bool FromPayload(std::string_view payload, StoredValue& value);
+bool FromPayload(std::string_view payload, StoredWrite& write);
+
 std::string EncodeThread(const StoredThread& thread);
 absl::StatusOr<StoredThread> DecodeThread(int64_t row, std::string name,
                                           std::string_view record);
@@ -92,8 +103,9 @@ absl::StatusOr<StoredWrite> DecodeWrite(const StoredNamespace& in,
                                         std::string_view run,
                                         std::string_view record);
 
-// A run's id so that no run differs from a run of an empty id.
+// A run's id so that no run differs from a run of an empty id; and back.
 std::string RunColumn(const PendingWrite& write);
+std::shared_ptr<const std::string> RunOfColumn(std::string_view run);
 
 // What a number of the database itself is kept as.
 std::string EncodeNumber(std::string_view name, uint64_t number);

@@ -72,7 +72,9 @@ std::string NameOf(const EventRow& row) {
 // `row`, whose record is `sealed`, with what is in that.
 template <class Row>
 absl::StatusOr<Row> Unsealed(Row row, std::string_view sealed) {
-  absl::StatusOr<std::string_view> payload = UnsealRecord(sealed, KeyOf(row));
+  std::string buffer;
+  const absl::StatusOr<std::string_view> payload =
+      UnsealRecord(sealed, KeyOf(row), buffer);
   if (!payload.ok()) {
     return absl::Status(
         payload.status().code(),

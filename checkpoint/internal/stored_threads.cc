@@ -50,12 +50,14 @@ constexpr char kDropNamespace[] = "DELETE FROM ns WHERE ns_id=?1";
 constexpr char kDropEmptyNamespace[] =
     "DELETE FROM ns WHERE ns_id=?1"
     " AND NOT EXISTS(SELECT 1 FROM checkpoint WHERE ns_id=?1)"
+    " AND NOT EXISTS(SELECT 1 FROM pack WHERE ns_id=?1)"
     " AND NOT EXISTS(SELECT 1 FROM task_write WHERE ns_id=?1)";
 
 constexpr char kLatest[] =
     "SELECT id FROM checkpoint WHERE ns_id=?1 ORDER BY id DESC LIMIT 1";
 constexpr char kLoad[] =
     "SELECT record FROM checkpoint WHERE ns_id=?1 AND id=?2";
+constexpr char kIsRow[] = "SELECT 1 FROM checkpoint WHERE ns_id=?1 AND id=?2";
 constexpr char kPutCheckpoint[] = "REPLACE INTO checkpoint VALUES(?1,?2,?3,?4)";
 constexpr char kCheckpoints[] =
     "SELECT id, record, run FROM checkpoint WHERE ns_id=?1";
@@ -170,10 +172,18 @@ std::vector<PendingWrite> Shown(std::vector<StoredWrite> stored) {
 
 }  // namespace
 
-// A checkpoint before its values and writes are loaded.
+// A checkpoint before its values, and writes that are rows, are loaded.
 struct StoredThreads::Found {
   StoredNamespace in;
-  StoredCheckpoint checkpoint;
+  PackedCheckpoint of;
+
+  const CheckpointId& id() const { return of.checkpoint.header.id; }
+};
+
+// A checkpoint on the way to whoever asks.
+struct StoredThreads::Wanted {
+  CheckpointTuple* tuple = nullptr;
+  std::vector<StoredWrite> writes{};
 };
 
 absl::Status StoredThreads::Begin() {
@@ -283,27 +293,38 @@ auto StoredThreads::Latest(const StoredNamespace& in) -> Maybe<CheckpointId> {
 }
 
 auto StoredThreads::Load(const StoredNamespace& in, const CheckpointId& id)
-    -> Maybe<StoredCheckpoint> {
-  Rows rows(db_, kLoad, in.row, id);
-  if (!rows.Next()) {
+    -> Maybe<PackedCheckpoint> {
+  {
+    Rows rows(db_, kLoad, in.row, id);
+    if (rows.Next()) {
+      absl::StatusOr<StoredCheckpoint> checkpoint =
+          DecodeCheckpoint(in, id, rows.Bytes(0));
+      if (!checkpoint.ok()) return checkpoint.status();
+      return PackedCheckpoint{.checkpoint = *std::move(checkpoint)};
+    }
     if (!rows.status().ok()) return rows.status();
-    return std::nullopt;
   }
-  absl::StatusOr<StoredCheckpoint> checkpoint =
-      DecodeCheckpoint(in, id, rows.Bytes(0));
-  if (!checkpoint.ok()) return checkpoint.status();
-  return *std::move(checkpoint);
+  return packs_.Find(in, id);
 }
 
-// Whether a checkpoint of that id is stored or may yet be.
-absl::Status StoredThreads::CheckTakes(const StoredNamespace& in,
-                                       const CheckpointId& id) {
+absl::StatusOr<bool> StoredThreads::IsRow(const StoredNamespace& in,
+                                          const CheckpointId& id) {
+  Rows rows(db_, kIsRow, in.row, id);
+  const bool found = rows.Next();
+  if (!rows.status().ok()) return rows.status();
+  return found;
+}
+
+// Whether a checkpoint of that id is stored, and then it is a row from now on;
+// fails if it is not and never can be.
+absl::StatusOr<bool> StoredThreads::Takes(const StoredNamespace& in,
+                                          const CheckpointId& id) {
   const Maybe<CheckpointId> latest = Latest(in);
   if (!latest.ok()) return latest.status();
-  if (!*latest || id >= **latest) return absl::OkStatus();
-  const Maybe<StoredCheckpoint> stored = Load(in, id);
-  if (!stored.ok()) return stored.status();
-  if (*stored) return absl::OkStatus();
+  if (!*latest || id > **latest) return false;
+  absl::StatusOr<bool> stored = IsRow(in, id);
+  if (stored.ok() && !*stored) stored = packs_.Unpack(in, id);
+  if (!stored.ok() || *stored) return stored;
   return Refused(in.thread, id,
                  "it is not stored, and its id is not the greatest");
 }
@@ -343,21 +364,20 @@ absl::Status StoredThreads::Put(const Fence& fence, const NewCheckpoint& made,
   const absl::StatusOr<StoredNamespace> in =
       FindOrAddNamespace(*thread, checkpoint.ns);
   if (!in.ok()) return in.status();
-  if (absl::Status s = CheckTakes(*in, id); !s.ok()) return s;
-  const absl::StatusOr<StoredCheckpoint> stored = Apply(*in, made);
+  const absl::StatusOr<bool> replaces = Takes(*in, id);
+  if (!replaces.ok()) return replaces.status();
+  const absl::StatusOr<StoredCheckpoint> stored = Apply(*in, *thread, made);
   if (!stored.ok()) return stored.status();
-  const Maybe<StoredCheckpoint> replaced = Load(*in, id);
-  if (!replaced.ok()) return replaced.status();
   const std::string record = EncodeCheckpoint(*in, *stored);
-  if (record.size() > max_header_bytes) {
+  if (WholeBytes(record) > max_header_bytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "thread '%s', checkpoint %s: its header of %d bytes is more than the "
         "%d that SqliteOptions::max_header_bytes allows",
-        fence.thread, id.ToString(), record.size(), max_header_bytes));
+        fence.thread, id.ToString(), WholeBytes(record), max_header_bytes));
   }
   absl::Status s =
       db_.Run(kPutCheckpoint, in->row, id, checkpoint.metadata.run_id, record);
-  if (s.ok() && *replaced) s = CollectValues(*in);
+  if (s.ok()) s = *replaces ? CollectValues(*in) : packs_.Added(*in);
   if (!s.ok()) return s;
   thread->last_sequence = std::max(thread->last_sequence, id.sequence);
   for (const SavedChannel& channel : checkpoint.channels) {
@@ -368,17 +388,18 @@ absl::Status StoredThreads::Put(const Fence& fence, const NewCheckpoint& made,
 
 // The whole of a checkpoint, of which the new values have been stored.
 absl::StatusOr<StoredCheckpoint> StoredThreads::Apply(
-    const StoredNamespace& in, const NewCheckpoint& made) {
+    const StoredNamespace& in, const StoredThread& thread,
+    const NewCheckpoint& made) {
   const Checkpoint& changed = made.checkpoint;
   StoredCheckpoint base;
   if (made.base.has_value()) {
-    Maybe<StoredCheckpoint> loaded = Load(in, made.base);
+    Maybe<PackedCheckpoint> loaded = Load(in, made.base);
     if (!loaded.ok()) return loaded.status();
     if (!*loaded) {
       return Refused(in.thread, changed.id,
                      "its base " + made.base.ToString() + " is not stored");
     }
-    base = **std::move(loaded);
+    base = std::move((*loaded)->checkpoint);
   }
   absl::flat_hash_set<std::string> gone(made.removed.begin(),
                                         made.removed.end());
@@ -387,7 +408,7 @@ absl::StatusOr<StoredCheckpoint> StoredThreads::Apply(
   for (const SavedChannel& channel : changed.channels) {
     // The first of a name stays, as in memory.
     if (!put_names.insert(channel.channel).second) continue;
-    absl::StatusOr<StoredChannel> put = PutChannel(in, base, channel);
+    absl::StatusOr<StoredChannel> put = PutChannel(in, thread, base, channel);
     if (absl::IsFailedPrecondition(put.status())) {
       return Refused(in.thread, changed.id,
                      std::string(put.status().message()));
@@ -413,8 +434,8 @@ absl::StatusOr<StoredCheckpoint> StoredThreads::Apply(
 }
 
 absl::StatusOr<StoredChannel> StoredThreads::PutChannel(
-    const StoredNamespace& in, const StoredCheckpoint& base,
-    const SavedChannel& channel) {
+    const StoredNamespace& in, const StoredThread& thread,
+    const StoredCheckpoint& base, const SavedChannel& channel) {
   StoredChannel stored{.name = channel.channel, .version = channel.version};
   const std::string* bytes = channel.value.bytes();
   if (channel.appended_to == 0) {
@@ -437,42 +458,76 @@ absl::StatusOr<StoredChannel> StoredThreads::PutChannel(
       if (before->kind == StoredChannel::kInline) {
         whole.value = SavedValue::FromBytes(before->value);
       }
-      absl::Status s = PutValue(in, before->name, before->version, whole);
+      absl::Status s =
+          PutValue(in, thread, before->name, before->version, whole);
       if (!s.ok()) return s;
     }
   }
   stored.kind = StoredChannel::kApart;
   absl::Status s =
-      PutValue(in, channel.channel, channel.version,
+      PutValue(in, thread, channel.channel, channel.version,
                {.appended_to = channel.appended_to, .value = channel.value});
   if (!s.ok()) return s;
   return stored;
 }
 
+// `thread` is as it was before.
 absl::Status StoredThreads::PutValue(const StoredNamespace& in,
+                                     const StoredThread& thread,
                                      const std::string& channel,
                                      uint64_t version,
                                      const StoredValue& value) {
-  const std::string record = EncodeValue(in, channel, version, value);
-  absl::Status s = db_.Run(kPutValue, in.row, channel, Column(version),
-                           Column(value.appended_to), record);
-  if (!s.ok() || db_.changes() != 0) return s;
-  Rows rows(db_, kLoadValue, in.row, channel, Column(version));
-  if (rows.Next() && rows.Bytes(0) == record) return absl::OkStatus();
-  if (!rows.status().ok()) return rows.status();
+  const auto put = [&] {
+    return db_.Run(kPutValue, in.row, channel, Column(version),
+                   Column(value.appended_to),
+                   EncodeValue(in, channel, version, value));
+  };
+  if (version > thread.last_version) {
+    absl::Status s = put();
+    if (!s.ok() || db_.changes() != 0) return s;
+  }
+  const Maybe<StoredValue> there = FindValue(in, channel, version);
+  if (!there.ok()) return there.status();
+  if (!*there) return put();
+  if (PayloadOf(**there) == PayloadOf(value)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrFormat("channel '%s' has already had another value at version "
                       "%d; each needs a version of its own",
                       channel, version));
 }
 
-absl::StatusOr<StoredValue> StoredThreads::LoadValue(const StoredNamespace& in,
-                                                     const std::string& channel,
-                                                     uint64_t version) {
-  Rows rows(db_, kLoadValue, in.row, channel, Column(version));
-  if (rows.Next()) return DecodeValue(in, channel, version, rows.Bytes(0));
-  if (!rows.status().ok()) return rows.status();
-  return Missing(in, channel, version);
+auto StoredThreads::FindValue(const StoredNamespace& in,
+                              const std::string& channel, uint64_t version)
+    -> Maybe<StoredValue> {
+  Values loaded;
+  if (absl::Status s = LoadValues(in, channel, version, loaded); !s.ok())
+    return s;
+  const auto at = loaded.find({channel, version});
+  if (at == loaded.end()) return std::nullopt;
+  return std::move(at->second);
+}
+
+// Adds the value, and others that are packed with it.
+absl::Status StoredThreads::LoadValues(const StoredNamespace& in,
+                                       const std::string& channel,
+                                       uint64_t version, Values& loaded) {
+  {
+    Rows rows(db_, kLoadValue, in.row, channel, Column(version));
+    if (rows.Next()) {
+      absl::StatusOr<StoredValue> value =
+          DecodeValue(in, channel, version, rows.Bytes(0));
+      if (value.ok()) loaded.emplace(std::pair(channel, version), *value);
+      return value.status();
+    }
+    if (!rows.status().ok()) return rows.status();
+  }
+  absl::StatusOr<std::vector<PackedValue>> packed =
+      packs_.FindValues(in, channel, version);
+  if (!packed.ok()) return packed.status();
+  for (auto& [packed_version, value] : *packed) {
+    loaded.emplace(std::pair(channel, packed_version), std::move(value));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SavedChannel> StoredThreads::LoadChannel(
@@ -485,10 +540,10 @@ absl::StatusOr<SavedChannel> StoredThreads::LoadChannel(
   const auto key = std::pair(channel.name, channel.version);
   auto at = loaded.find(key);
   if (at == loaded.end()) {
-    absl::StatusOr<StoredValue> value =
-        LoadValue(in, channel.name, channel.version);
-    if (!value.ok()) return value.status();
-    at = loaded.emplace(key, *std::move(value)).first;
+    absl::Status s = LoadValues(in, channel.name, channel.version, loaded);
+    if (!s.ok()) return s;
+    at = loaded.find(key);
+    if (at == loaded.end()) return Missing(in, channel.name, channel.version);
   }
   saved.appended_to = at->second.appended_to;
   saved.value = at->second.value;
@@ -516,6 +571,7 @@ absl::StatusOr<std::vector<SavedChannel>> StoredThreads::LoadPieces(
     }
     const size_t before = pieces.size();
     absl::Status s = LoadPiecesFrom(in, channel.name, &next, &pieces);
+    s.Update(UnpackPiecesFrom(in, channel.name, &next, &pieces));
     if (!s.ok()) return s;
     if (pieces.size() == before) return Missing(in, channel.name, next);
   }
@@ -543,6 +599,26 @@ absl::Status StoredThreads::LoadPiecesFrom(const StoredNamespace& in,
   return rows.status();
 }
 
+// The same, as far as they are in one pack.
+absl::Status StoredThreads::UnpackPiecesFrom(
+    const StoredNamespace& in, const std::string& channel, uint64_t* next,
+    std::vector<SavedChannel>* pieces) {
+  if (*next == 0) return absl::OkStatus();
+  absl::StatusOr<std::vector<PackedValue>> packed =
+      packs_.FindValues(in, channel, *next);
+  if (!packed.ok()) return packed.status();
+  for (auto at = packed->rbegin(); at != packed->rend(); ++at) {
+    auto& [version, value] = *at;
+    if (version != *next) continue;
+    pieces->push_back({.channel = channel,
+                       .version = version,
+                       .appended_to = value.appended_to,
+                       .value = std::move(value.value)});
+    *next = value.appended_to;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status StoredThreads::PutWrites(const Fence& fence,
                                       const NewWrites& writes) {
   const CheckpointId id = writes.checkpoint;
@@ -552,7 +628,7 @@ absl::Status StoredThreads::PutWrites(const Fence& fence,
   const absl::StatusOr<StoredNamespace> in =
       FindOrAddNamespace(*thread, writes.ns);
   if (!in.ok()) return in.status();
-  if (absl::Status s = CheckTakes(*in, id); !s.ok()) return s;
+  if (absl::Status s = Takes(*in, id).status(); !s.ok()) return s;
   for (const PendingWrite& write : writes.writes) {
     if (absl::Status s = PutWrite(*in, id, write); !s.ok()) return s;
   }
@@ -589,10 +665,10 @@ auto StoredThreads::Find(const CheckpointKey& key) -> Maybe<Found> {
   if (!key.id) id = Latest(**in);
   if (!id.ok()) return id.status();
   if (!*id) return std::nullopt;
-  Maybe<StoredCheckpoint> checkpoint = Load(**in, **id);
-  if (!checkpoint.ok()) return checkpoint.status();
-  if (!*checkpoint) return std::nullopt;
-  return Found{**std::move(in), **std::move(checkpoint)};
+  Maybe<PackedCheckpoint> found = Load(**in, **id);
+  if (!found.ok()) return found.status();
+  if (!*found) return std::nullopt;
+  return Found{**std::move(in), **std::move(found)};
 }
 
 absl::StatusOr<std::optional<CheckpointTuple>> StoredThreads::Get(
@@ -615,7 +691,7 @@ absl::StatusOr<std::vector<std::vector<SavedChannel>>> StoredThreads::History(
   if (!found.ok()) return found.status();
   if (!*found) return histories;
   for (size_t i = 0; i < channels.size(); ++i) {
-    const StoredChannel* channel = (*found)->checkpoint.Find(channels[i]);
+    const StoredChannel* channel = (*found)->of.checkpoint.Find(channels[i]);
     if (channel == nullptr) continue;
     absl::StatusOr<std::vector<SavedChannel>> pieces =
         LoadPieces((*found)->in, *channel);
@@ -634,8 +710,8 @@ absl::StatusOr<std::vector<CheckpointTuple>> StoredThreads::List(
     if (absl::Status s = FindIn(in, query, found); !s.ok()) return s;
   }
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
-    return std::tie(b.checkpoint.header.id, a.in.thread, a.in.ns) <
-           std::tie(a.checkpoint.header.id, b.in.thread, b.in.ns);
+    return std::tie(b.id(), a.in.thread, a.in.ns) <
+           std::tie(a.id(), b.in.thread, b.in.ns);
   });
   const size_t limit = query.limit.value_or(found.size());
   if (found.size() > limit) {
@@ -644,33 +720,46 @@ absl::StatusOr<std::vector<CheckpointTuple>> StoredThreads::List(
   return Complete(std::move(found));
 }
 
-// Adds what `query` means of one namespace, the greatest id first.
+// Adds what `query` means of one namespace: of the greatest ids, as many as are
+// asked for, and perhaps more.
 absl::Status StoredThreads::FindIn(const StoredNamespace& in,
                                    const CheckpointQuery& query,
                                    std::vector<Found>& found) {
+  const std::optional<CheckpointId>& before = query.before;
   if (query.id) {
-    Maybe<StoredCheckpoint> one = Load(in, *query.id);
+    Maybe<PackedCheckpoint> one = Load(in, *query.id);
     if (!one.ok()) return one.status();
-    if (*one && (!query.before || *query.id < *query.before) &&
-        Matches((*one)->header, query)) {
+    if (*one && (!before || *query.id < *before) &&
+        Matches((*one)->checkpoint.header, query)) {
       found.push_back({in, **std::move(one)});
     }
     return absl::OkStatus();
   }
-  const std::optional<CheckpointId>& before = query.before;
-  const std::unique_ptr<Rows> rows =
-      before ? std::make_unique<Rows>(db_, kNewestBefore, in.row, *before)
-             : std::make_unique<Rows>(db_, kNewestFirst, in.row);
-  size_t left = query.limit.value_or(std::numeric_limits<size_t>::max());
-  while (left > 0 && rows->Next()) {
-    absl::StatusOr<StoredCheckpoint> next =
-        DecodeCheckpoint(in, rows->Id(0), rows->Bytes(1));
-    if (!next.ok()) return next.status();
-    if (!Matches(next->header, query)) continue;
-    found.push_back({in, *std::move(next)});
-    --left;
+  const size_t limit = query.limit.value_or(std::numeric_limits<size_t>::max());
+  if (limit == 0) return absl::OkStatus();
+  size_t left = limit;
+  // Adds one; false if there are enough.
+  const auto add = [&](PackedCheckpoint&& next) {
+    if (!Matches(next.checkpoint.header, query)) return true;
+    found.push_back({in, std::move(next)});
+    return --left > 0;
+  };
+  {
+    const std::unique_ptr<Rows> rows =
+        before ? std::make_unique<Rows>(db_, kNewestBefore, in.row, *before)
+               : std::make_unique<Rows>(db_, kNewestFirst, in.row);
+    for (bool more = true; more && rows->Next();) {
+      absl::StatusOr<StoredCheckpoint> next =
+          DecodeCheckpoint(in, rows->Id(0), rows->Bytes(1));
+      if (!next.ok()) return next.status();
+      more = add({.checkpoint = *std::move(next)});
+    }
+    if (!rows->status().ok()) return rows->status();
   }
-  return rows->status();
+  // Mostly all in packs are older, but not where one has been unpacked.
+  const CheckpointId after = left == 0 ? found.back().id() : CheckpointId();
+  left = limit;
+  return packs_.Each(in, after, before, add);
 }
 
 // Loads values, each once, and writes, of each namespace at once.
@@ -679,7 +768,7 @@ absl::StatusOr<std::vector<CheckpointTuple>> StoredThreads::Complete(
   struct InNamespace {
     StoredNamespace in;
     Values values;
-    std::map<CheckpointId, CheckpointTuple*> tuples;
+    std::map<CheckpointId, Wanted> wanted;
   };
   std::vector<CheckpointTuple> tuples;
   tuples.reserve(found.size());  // They stay where they are.
@@ -689,37 +778,35 @@ absl::StatusOr<std::vector<CheckpointTuple>> StoredThreads::Complete(
     in.in = one.in;
     CheckpointTuple& tuple = tuples.emplace_back();
     tuple.thread = one.in.thread;
-    tuple.checkpoint = std::move(one.checkpoint.header);
-    for (const StoredChannel& channel : one.checkpoint.channels) {
+    tuple.checkpoint = std::move(one.of.checkpoint.header);
+    for (const StoredChannel& channel : one.of.checkpoint.channels) {
       absl::StatusOr<SavedChannel> saved =
           LoadChannel(one.in, channel, in.values);
       if (!saved.ok()) return saved.status();
       tuple.checkpoint.channels.push_back(*std::move(saved));
     }
-    in.tuples[tuple.checkpoint.id] = &tuple;
+    in.wanted[tuple.checkpoint.id] = {&tuple, std::move(one.of.writes)};
   }
   for (auto& [row, in] : namespaces) {
-    if (absl::Status s = LoadWrites(in.in, in.tuples); !s.ok()) return s;
+    if (absl::Status s = LoadWrites(in.in, in.wanted); !s.ok()) return s;
   }
   return tuples;
 }
 
-absl::Status StoredThreads::LoadWrites(
-    const StoredNamespace& in,
-    std::map<CheckpointId, CheckpointTuple*>& tuples) {
-  std::map<CheckpointId, std::vector<StoredWrite>> stored;
-  Rows rows(db_, kWritesBetween, in.row, tuples.begin()->first,
-            tuples.rbegin()->first);
+absl::Status StoredThreads::LoadWrites(const StoredNamespace& in,
+                                       std::map<CheckpointId, Wanted>& wanted) {
+  Rows rows(db_, kWritesBetween, in.row, wanted.begin()->first,
+            wanted.rbegin()->first);
   while (rows.Next()) {
     const CheckpointId id = rows.Id(0);
-    if (!tuples.contains(id)) continue;
+    const auto of = wanted.find(id);
+    if (of == wanted.end()) continue;
     absl::StatusOr<StoredWrite> write = DecodeWrite(
         in, id, rows.Bytes(1), rows.Int(2), rows.Bytes(3), rows.Bytes(4));
     if (!write.ok()) return write.status();
-    stored[id].push_back(*std::move(write));
+    of->second.writes.push_back(*std::move(write));
   }
-  for (auto& [id, writes] : stored)
-    tuples[id]->writes = Shown(std::move(writes));
+  for (auto& [id, of] : wanted) of.tuple->writes = Shown(std::move(of.writes));
   return rows.status();
 }
 
@@ -732,6 +819,7 @@ absl::Status StoredThreads::DeleteThread(std::string_view name) {
       NamespacesOf(std::string(name));
   if (!all.ok()) return all.status();
   for (const StoredNamespace& in : *all) {
+    if (absl::Status s = packs_.DropAll(in.row); !s.ok()) return s;
     for (const char* drop :
          {kDropCheckpoints, kDropValues, kDropWrites, kDropNamespace}) {
       if (absl::Status s = db_.Run(drop, in.row); !s.ok()) return s;
@@ -754,6 +842,7 @@ absl::Status StoredThreads::DeleteRuns(
       if (rows.Next()) in = NamespaceAt(rows);
       if (!rows.status().ok()) return rows.status();
     }
+    if (absl::Status s = packs_.UnpackNewest(in); !s.ok()) return s;
     if (absl::Status s = CollectValues(in); !s.ok()) return s;
     if (absl::Status s = DropIfEmpty(in); !s.ok()) return s;
   }
@@ -762,6 +851,9 @@ absl::Status StoredThreads::DeleteRuns(
 
 absl::Status StoredThreads::DropRun(
     const std::string& run_id, std::map<int64_t, StoredNamespace>& touched) {
+  absl::Status s =
+      packs_.UnpackRun(run_id, [&touched](int64_t row) { touched[row]; });
+  if (!s.ok()) return s;
   std::vector<std::pair<int64_t, CheckpointId>> checkpoints;
   {
     Rows rows(db_, kOfRun, run_id);
@@ -774,8 +866,9 @@ absl::Status StoredThreads::DropRun(
   for (const auto& [row, id] : checkpoints) {
     touched[row];
     for (const char* drop : {kDropCheckpoint, kDropWritesAt}) {
-      if (absl::Status s = db_.Run(drop, row, id); !s.ok()) return s;
+      s.Update(db_.Run(drop, row, id));
     }
+    if (!s.ok()) return s;
   }
   return db_.Run(kDropWritesOfRun, ":" + run_id);
 }
@@ -792,12 +885,13 @@ absl::Status StoredThreads::CollectValues(const StoredNamespace& in) {
     }
     if (!rows.status().ok()) return rows.status();
   }
-  Rows rows(db_, kCheckpoints, in.row);
-  while (!values.empty() && rows.Next()) {
-    const absl::StatusOr<StoredCheckpoint> kept =
-        DecodeCheckpoint(in, rows.Id(0), rows.Bytes(1));
-    if (!kept.ok()) return kept.status();
-    for (const StoredChannel& channel : kept->channels) {
+  absl::Status s = packs_.EachValue(
+      in, [&values](std::string_view channel, PackedValue&& value) {
+        values[Key(channel, value.first)] = value.second.appended_to;
+      });
+  if (!s.ok()) return s;
+  const auto keep = [&values](const StoredCheckpoint& kept) {
+    for (const StoredChannel& channel : kept.channels) {
       if (channel.kind != StoredChannel::kApart) continue;
       auto at = values.find(Key(channel.name, channel.version));
       while (at != values.end()) {
@@ -806,13 +900,29 @@ absl::Status StoredThreads::CollectValues(const StoredNamespace& in) {
         at = values.find(Key(channel.name, before));
       }
     }
+    return !values.empty();
+  };
+  if (values.empty()) return absl::OkStatus();
+  {
+    Rows rows(db_, kCheckpoints, in.row);
+    while (!values.empty() && rows.Next()) {
+      const absl::StatusOr<StoredCheckpoint> kept =
+          DecodeCheckpoint(in, rows.Id(0), rows.Bytes(1));
+      if (!kept.ok()) return kept.status();
+      keep(*kept);
+    }
+    if (!rows.status().ok()) return rows.status();
   }
-  if (!rows.status().ok()) return rows.status();
+  s = packs_.Each(in, {}, {}, [&keep](PackedCheckpoint&& kept) {
+    return keep(kept.checkpoint);
+  });
+  Packs::ValueKeys packed;
   for (const auto& [key, appended_to] : values) {
-    absl::Status s = db_.Run(kDropValue, in.row, key.first, Column(key.second));
+    s.Update(db_.Run(kDropValue, in.row, key.first, Column(key.second)));
     if (!s.ok()) return s;
+    if (db_.changes() == 0) packed.insert(key);
   }
-  return absl::OkStatus();
+  return packed.empty() ? s : packs_.DropValues(in, packed);
 }
 
 absl::Status StoredThreads::DropIfEmpty(const StoredNamespace& in) {
@@ -872,8 +982,10 @@ absl::Status StoredThreads::CopyNamespace(const StoredNamespace& from,
     const absl::StatusOr<StoredValue> one =
         DecodeValue(from, channel, version, values.Bytes(3));
     if (!one.ok()) return one.status();
-    if (absl::Status s = PutValue(to, channel, version, *one); !s.ok())
-      return s;
+    absl::Status s =
+        db_.Run(kPutValue, to.row, channel, values.Int(1), values.Int(2),
+                EncodeValue(to, channel, version, *one));
+    if (!s.ok()) return s;
   }
   if (!values.status().ok()) return values.status();
   Rows writes(db_, kWrites, from.row);
@@ -888,7 +1000,8 @@ absl::Status StoredThreads::CopyNamespace(const StoredNamespace& from,
                 writes.Bytes(3), EncodeWrite(to, id, *one));
     if (!s.ok()) return s;
   }
-  return writes.status();
+  if (!writes.status().ok()) return writes.status();
+  return packs_.Copy(from, to);
 }
 
 absl::Status StoredThreads::KeepLatest(const std::string& thread) {
@@ -898,6 +1011,7 @@ absl::Status StoredThreads::KeepLatest(const std::string& thread) {
     const Maybe<CheckpointId> latest = Latest(in);
     if (!latest.ok()) return latest.status();
     if (!*latest) continue;
+    if (absl::Status s = packs_.DropCheckpoints(in.row); !s.ok()) return s;
     for (const char* drop : {kDropOlder, kDropOlderWrites}) {
       if (absl::Status s = db_.Run(drop, in.row, **latest); !s.ok()) return s;
     }

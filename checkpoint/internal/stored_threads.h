@@ -17,6 +17,7 @@
 
 #include "weir/checkpoint/checkpointer.h"
 #include "weir/checkpoint/internal/database.h"
+#include "weir/checkpoint/internal/packs.h"
 #include "weir/checkpoint/internal/stored.h"
 #include "weir/checkpoint/internal/stored_runs.h"
 
@@ -35,7 +36,9 @@ namespace internal {
 // Threads: single-owner.
 class StoredThreads {
  public:
-  explicit StoredThreads(Database& db) : db_(db), runs_(db) {}
+  // `pack_checkpoints` is that of SqliteOptions.
+  explicit StoredThreads(Database& db, size_t pack_checkpoints = 0)
+      : db_(db), runs_(db), packs_(db, pack_checkpoints) {}
 
   // To be called first, and committed: makes what this object counts greater
   // than all that an earlier one has counted.
@@ -59,12 +62,16 @@ class StoredThreads {
   absl::Status CopyThread(const std::string& from, const std::string& to);
   absl::Status KeepLatest(const std::string& thread);
 
+  // To be called after each call that changes something; see Packs::PackDue().
+  absl::Status Finish() { return packs_.PackDue(); }
+
   Database& database() { return db_; }
 
  private:
   template <class T>
   using Maybe = absl::StatusOr<std::optional<T>>;
   struct Found;
+  struct Wanted;
   using Values = absl::flat_hash_map<std::pair<std::string, uint64_t>,
                                      StoredValue>;  // By channel and version.
 
@@ -83,29 +90,34 @@ class StoredThreads {
       const CheckpointQuery& query);
   absl::StatusOr<std::vector<StoredNamespace>> NamespacesOf(
       const std::string& thread);
-  absl::Status CheckTakes(const StoredNamespace& in, const CheckpointId& id);
+  absl::StatusOr<bool> Takes(const StoredNamespace& in, const CheckpointId& id);
 
   Maybe<CheckpointId> Latest(const StoredNamespace& in);
-  Maybe<StoredCheckpoint> Load(const StoredNamespace& in,
+  Maybe<PackedCheckpoint> Load(const StoredNamespace& in,
                                const CheckpointId& id);
+  absl::StatusOr<bool> IsRow(const StoredNamespace& in, const CheckpointId& id);
   Maybe<Found> Find(const CheckpointKey& key);
   absl::Status FindIn(const StoredNamespace& in, const CheckpointQuery& query,
                       std::vector<Found>& found);
   absl::StatusOr<std::vector<CheckpointTuple>> Complete(
       std::vector<Found> found);
   absl::Status LoadWrites(const StoredNamespace& in,
-                          std::map<CheckpointId, CheckpointTuple*>& tuples);
+                          std::map<CheckpointId, Wanted>& wanted);
 
   absl::StatusOr<StoredCheckpoint> Apply(const StoredNamespace& in,
+                                         const StoredThread& thread,
                                          const NewCheckpoint& made);
   absl::StatusOr<StoredChannel> PutChannel(const StoredNamespace& in,
+                                           const StoredThread& thread,
                                            const StoredCheckpoint& base,
                                            const SavedChannel& channel);
-  absl::Status PutValue(const StoredNamespace& in, const std::string& channel,
-                        uint64_t version, const StoredValue& value);
-  absl::StatusOr<StoredValue> LoadValue(const StoredNamespace& in,
-                                        const std::string& channel,
-                                        uint64_t version);
+  absl::Status PutValue(const StoredNamespace& in, const StoredThread& thread,
+                        const std::string& channel, uint64_t version,
+                        const StoredValue& value);
+  Maybe<StoredValue> FindValue(const StoredNamespace& in,
+                               const std::string& channel, uint64_t version);
+  absl::Status LoadValues(const StoredNamespace& in, const std::string& channel,
+                          uint64_t version, Values& loaded);
   absl::StatusOr<SavedChannel> LoadChannel(const StoredNamespace& in,
                                            const StoredChannel& channel,
                                            Values& loaded);
@@ -114,6 +126,9 @@ class StoredThreads {
   absl::Status LoadPiecesFrom(const StoredNamespace& in,
                               const std::string& channel, uint64_t* next,
                               std::vector<SavedChannel>* pieces);
+  absl::Status UnpackPiecesFrom(const StoredNamespace& in,
+                                const std::string& channel, uint64_t* next,
+                                std::vector<SavedChannel>* pieces);
   absl::Status PutWrite(const StoredNamespace& in, const CheckpointId& id,
                         const PendingWrite& write);
 
@@ -126,6 +141,7 @@ class StoredThreads {
 
   Database& db_;
   StoredRuns runs_;
+  Packs packs_;
   // Of what is to be told apart or put in order over the life of the database:
   // epochs, and the arrival of writes.
   uint64_t count_ = 0;

@@ -8,7 +8,8 @@ namespace internal {
 namespace {
 
 constexpr char kList[] =
-    "SELECT name, path, ns_id IS NULL, count(id), max(id) FROM thread"
+    "SELECT name, path, ns_id IS NULL, count(id) + (SELECT total(count)"
+    " FROM pack WHERE pack.ns_id=ns.ns_id AND kind=x'73'), max(id) FROM thread"
     " LEFT JOIN ns USING(thread_id) LEFT JOIN checkpoint USING(ns_id)"
     " GROUP BY thread_id, ns_id ORDER BY name, path";
 

@@ -73,6 +73,7 @@ int Serve(const sigset_t& signals) {
       .allowed_origins = absl::GetFlag(FLAGS_allow_origin),
       .allowed_hosts = absl::GetFlag(FLAGS_allow_host),
       .allow_webhooks = absl::GetFlag(FLAGS_allow_webhooks)};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets any.
   const char* const key = std::getenv("WEIR_API_KEY");
   if (options.api_key.empty() && key != nullptr) options.api_key = key;
   weir::Gateway gateway(runtime, std::move(options));

@@ -39,8 +39,8 @@ constexpr size_t kPage = 4096;
 // "".
 class ManyThreads {
  public:
-  explicit ManyThreads(const std::string& path) {
-    const Store store = Opened(path);
+  explicit ManyThreads(const std::string& path, size_t pack_checkpoints = 0) {
+    const Store store = Opened(path, {.pack_checkpoints = pack_checkpoints});
     for (int i = 0; i < kThreads; ++i) FillOne(*store, i);
     for (int i = 0; i < kThreads; ++i) {
       texts_[NameOf(i)] = AllOf(*store, NameOf(i));
@@ -73,9 +73,10 @@ class ManyThreads {
     return "\x5a\x5a\x5a\x5a\x5a\x5a\x5a" +
            std::string(1, static_cast<char>(i));
   }
+  // Again and again, but not so often that it would be compressed.
   static std::string Repeated(const std::string& name, size_t bytes) {
     std::string text;
-    while (text.size() < bytes) text += name;
+    while (text.size() < bytes) text += name + Noise(70, text.size() + bytes);
     return text;
   }
 
@@ -337,6 +338,45 @@ TEST_F(EachPageTest, APageInTheWrongPlaceCostsNoThreadThatItIsNotIn) {
     const size_t other = page == kPage ? 2 * kPage : kPage;
     bytes.replace(page, kPage, whole, other, kPage);
   });
+}
+
+// What is in a pack cannot be told from a page's bytes; but a thread is listed
+// as damaged, or it is there.
+TEST_F(DatabaseReportTest, APageOfPacksThatIsDamagedIsTold) {
+  const ManyThreads all(path_, /*pack_checkpoints=*/4);
+  const std::string whole = FileBytes(path_);
+  EXPECT_TRUE(Verified(path_).whole()) << DamageOf(Verified(path_));
+  ASSERT_TRUE(SalvageDatabase(path_, to_).ok());
+  EXPECT_EQ(AllOf(*Opened(to_)), AllOf(*Opened(path_)));
+  EXPECT_TRUE(Verified(to_).whole());
+  // Runs are found by their packs in the new file, too.
+  {
+    const Store saved = Opened(to_);
+    ASSERT_TRUE(WaitFor<absl::Status>([&](auto done) {
+                  saved->DeleteRuns({"run of thread-c"}, std::move(done));
+                }).ok());
+    EXPECT_FALSE(absl::StrContains(AllOf(*saved), "run of thread-c"));
+  }
+  const std::string damaged = folder_.File("damaged");
+  std::set<std::string> names;
+  for (const auto& [name, text] : all.texts()) names.insert(name);
+  size_t saved = 0, most = 0, packs = 0;
+  for (size_t page = 0; page < whole.size(); page += kPage) {
+    SCOPED_TRACE(absl::StrFormat("page %d", page / kPage + 1));
+    std::string bytes = whole;
+    bytes[page + 777] = static_cast<char>(bytes[page + 777] ^ 4);
+    WriteFileBytes(damaged, bytes);
+    RemoveSaved();
+    ExpectSaved(all, damaged, to_, names, saved);
+    most += names.size();
+    packs += absl::StrContains(DamageOf(Verified(damaged)),
+                               "packed checkpoints from 0000")
+                 ? 1
+                 : 0;
+    ASSERT_FALSE(HasFatalFailure());
+  }
+  EXPECT_GT(saved, most / 2);
+  EXPECT_GT(packs, 10);
 }
 
 TEST_F(DatabaseReportTest, OfAFileThatIsCutOffTheRestIsSaved) {

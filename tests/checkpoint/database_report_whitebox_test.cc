@@ -110,6 +110,42 @@ TEST_F(DatabaseReportTest, ADamagedWriteIsNamed) {
       {.what = "not a record", .thread = "one", .ns = "ns", .checkpoint = id});
 }
 
+TEST_F(DatabaseReportTest, ADamagedPackIsNamedByTheIdsInIt) {
+  {
+    const sample::Store store = Opened(path_, {.pack_checkpoints = 3});
+    const Fence fence = sample::Open(*store, "one");
+    NewCheckpoint made;
+    made.checkpoint.ns = "ns";
+    made.checkpoint.id = {10, 1};
+    made.base = {9, 1};
+    ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(made)).ok());
+  }
+  Change("UPDATE pack SET record=record||x'00' WHERE ns_id=1 AND kind=x'73'");
+  ExpectDamage({.what = absl::StrCat("the 3 packed checkpoints from ",
+                                     CheckpointId{1, 1}.ToString(), " to ",
+                                     CheckpointId{3, 1}.ToString()),
+                .thread = "one",
+                .ns = "ns",
+                .checkpoint = {3, 1}});
+}
+
+TEST_F(DatabaseReportTest, ADamagedPackOfValuesIsNamed) {
+  {
+    const sample::Store store = Opened(path_, {.pack_checkpoints = 4});
+    const Fence fence = sample::Open(*store, "one");
+    NewCheckpoint made;
+    made.checkpoint.ns = "ns";
+    made.checkpoint.id = {10, 1};
+    made.base = {9, 1};
+    ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(made)).ok());
+  }
+  Change("UPDATE pack SET record=x'57' WHERE ns_id=1 AND kind<>x'73'");
+  ExpectDamage({.what = "2 packed values of channel 'pieces'",
+                .thread = "one",
+                .ns = "ns",
+                .channel = "pieces"});
+}
+
 // A thread is whole without what its Runtime keeps: only rows are lost.
 class DatabaseReportRunsTest : public DatabaseReportTest {
  protected:
@@ -234,7 +270,7 @@ void ExpectRefusedAndUntouched(const std::string& path,
 }
 
 TEST_F(DatabaseReportTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
-  Change("PRAGMA user_version=3");
+  Change("PRAGMA user_version=4");
   const std::string before = FileBytes(path_);
   ExpectRefusedAndUntouched(path_, VerifyDatabase(path_).status(), before);
   ExpectRefusedAndUntouched(

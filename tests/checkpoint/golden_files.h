@@ -95,6 +95,32 @@ inline void FillGolden2(Checkpointer& store) {
               }).ok());
 }
 
+// What schema 3 keeps in another way: a line that is long enough to be packed,
+// where it ends; and a value that is compressed.
+inline void FillGolden3(Checkpointer& store) {
+  const Fence fence = OpenThread(store, "ann")->fence;
+  for (uint64_t i = 7; i <= 24; ++i) {
+    NewCheckpoint made;
+    Checkpoint& c = made.checkpoint;
+    c.id = {i, i * 77};
+    made.base = c.parent = {i == 7 ? 5 : i - 1, (i == 7 ? 5 : i - 1) * 77};
+    c.created_at = absl::FromUnixSeconds(1700000000 + static_cast<int64_t>(i));
+    c.metadata.source = "loop";
+    c.metadata.step = static_cast<int64_t>(i) - 2;
+    c.metadata.run_id = i < 12 ? "run-2" : "run-3";
+    c.metadata.custom["user"] = "\"ann\"";
+    c.channels.push_back(
+        i == 7 ? GoldenChannel("notes", i, std::string(1500, 'n'))
+               : GoldenChannel("notes", i,
+                               std::string(70, static_cast<char>('a' + i)),
+                               i - 1));
+    EXPECT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
+    NewWrites writes = GoldenWrites(i);
+    writes.ns = "";
+    EXPECT_TRUE(PutTaskWrites(store, fence, std::move(writes)).ok());
+  }
+}
+
 inline std::string TextOf(const SavedValue& value) {
   return value.has_value() ? "'" + *value.bytes() + "'" : "nothing";
 }

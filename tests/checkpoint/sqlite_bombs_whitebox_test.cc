@@ -1,6 +1,8 @@
 // Records that say they are more than they are, and names that nobody would
 // choose: refused or kept, in memory that what is there justifies.
 
+#include <zstd.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include "tests/checkpoint/temp_folder.h"
 #include "tests/checkpoint/waited_calls.h"
 
+#include "weir/checkpoint/internal/packed.h"
 #include "weir/checkpoint/internal/record.h"
 #include "weir/checkpoint/internal/stored.h"
 #include "weir/checkpoint/sqlite_checkpointer.h"
@@ -67,7 +70,8 @@ std::string WriteKey() {
       .bytes();
 }
 
-// Decodes a payload as each kind of record; what that has allocated.
+// Decodes a payload as each kind of record; what that has allocated, beside the
+// payload, if that had been compressed.
 size_t Decode(const std::string& payload) {
   const std::string checkpoint = SealRecord(payload, CheckpointKey());
   const std::string value = SealRecord(payload, ValueKey());
@@ -79,7 +83,9 @@ size_t Decode(const std::string& payload) {
         DecodeWrite(kIn, kId, "task", 0, "", write).status()}) {
     EXPECT_TRUE(s.ok() || absl::IsDataLoss(s)) << s;
   }
-  return allocated.load(std::memory_order_relaxed) - before;
+  const size_t took = allocated.load(std::memory_order_relaxed) - before;
+  const bool compressed = checkpoint.size() < payload.size();
+  return took - (compressed ? 3 * payload.size() : 0);
 }
 
 // The fields of a checkpoint before the counts in it.
@@ -117,6 +123,92 @@ TEST(SqliteBombsTest, ANumberWithoutAnEndIsRefused) {
   for (const char c : {'\x80', '\xff'}) {
     EXPECT_LT(Decode(std::string(1 << 20, c)), 4 * (1 << 20));
     EXPECT_LT(Decode(Begin().Rest(std::string(1 << 20, c)).bytes()), kFew);
+  }
+}
+
+// A kilobyte for each byte of it, and more than a reader takes.
+std::string Zeros(size_t size, uint32_t declared) {
+  std::string payload("\0\1", 2);  // A whole value.
+  payload.resize(size);
+  std::string framed = SealRecord(payload, ValueKey());
+  framed.resize(framed.size() - 8);
+  for (size_t i = 0; i < 4; ++i) {
+    framed[4 + i] = static_cast<char>(declared >> (8 * i));
+  }
+  return framed + RecordChecksumForTesting(framed, ValueKey());
+}
+
+TEST(SqliteBombsTest, WhatIsCompressedGivesNoMoreThanItsLimit) {
+  const auto decode = [](const std::string& record, size_t& took) {
+    const size_t before = allocated.load(std::memory_order_relaxed);
+    const absl::Status s = DecodeValue(kIn, "a", 1, record).status();
+    took = allocated.load(std::memory_order_relaxed) - before;
+    return s;
+  };
+  size_t took = 0;
+  constexpr uint32_t kSize = 4000000;
+  const std::string bomb = Zeros(kSize, kSize);
+  EXPECT_LT(bomb.size(), kSize / 1000);
+  EXPECT_TRUE(decode(bomb, took).ok());
+  EXPECT_LT(took, 2 * kSize + kFew);  // And the value that is asked for.
+  // Other lengths than it has are refused before there is room for them.
+  for (const uint32_t declared :
+       {uint32_t{0}, kSize - 1, kSize + 1, uint32_t{kMaxCompressedBytes},
+        uint32_t{0xffffffff}}) {
+    const absl::Status s = decode(Zeros(kSize, declared), took);
+    EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+    EXPECT_LT(took, kFew) << declared;
+  }
+  // Frames that go on: more than one, and one that says it is larger.
+  std::string more(1 << 20, '\0');
+  const size_t frame =
+      ZSTD_compress(more.data(), more.size(),
+                    std::string(100 << 20, '\0').data(), 100 << 20, 1);
+  ASSERT_FALSE(ZSTD_isError(frame));
+  for (const uint32_t declared : {uint32_t{100 << 20}, kSize}) {
+    std::string framed("\x57\x01\x01\x00", 4);
+    for (int i = 0; i < 4; ++i) {
+      framed += static_cast<char>(declared >> (8 * i));
+    }
+    framed += more.substr(0, frame);
+    framed += RecordChecksumForTesting(framed, ValueKey());
+    const absl::Status s = decode(framed, took);
+    EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+    EXPECT_LT(took, kFew);
+  }
+}
+
+// Packs of many empty things.
+TEST(SqliteBombsTest, APackIsNoMoreThanItIsToBe) {
+  for (const std::string_view kind :
+       {kCheckpointPack, std::string_view("ca")}) {
+    for (const uint64_t count : {uint64_t{1}, uint64_t{1} << 24}) {
+      PackRow row{.kind = std::string(kind),
+                  .last = IdToBytes({9, 9}),
+                  .first = IdToBytes({0, 0}),
+                  .count = count};
+      Packer payload;
+      if (count == 1) {  // One of very many writes.
+        payload.Number(1).Id(kId).Text(
+            Begin().Number(0).Number(0).Number(0).bytes());
+        payload.Text(
+            Packer().Number(1 << 22).Rest(std::string(16 << 20, '\0')).bytes());
+      } else {
+        payload.Number(count).Rest(std::string(40 << 20, '\0'));
+      }
+      Packer key;
+      key.Number('p').Text("t").Text("").Text(row.kind).Text(row.last);
+      key.Text(row.first).Number(row.count).Text(row.runs);
+      const std::string record = SealRecord(payload.bytes(), key.bytes());
+      EXPECT_LT(record.size(), kFew);
+      const size_t before = allocated.load(std::memory_order_relaxed);
+      const absl::Status s = kind == kCheckpointPack
+                                 ? DecodePack(kIn, row, record).status()
+                                 : DecodeValuePack(kIn, row, record).status();
+      EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+      EXPECT_LT(allocated.load(std::memory_order_relaxed) - before,
+                kMaxCompressedBytes + kFew);
+    }
   }
 }
 

@@ -47,12 +47,15 @@ std::unique_ptr<Checkpointer> InFolder(SqliteOptions options) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, CheckpointerConformanceTest,
-    testing::Values(CheckpointerCase{"Sqlite", [] { return InFolder({}); }},
-                    CheckpointerCase{"SqliteOneByOne",
-                                     [] {
-                                       return InFolder({.max_batch_calls = 1,
-                                                        .wal_bytes = 1});
-                                     }}),
+    testing::Values(
+        CheckpointerCase{"Sqlite", [] { return InFolder({}); }},
+        CheckpointerCase{
+            "SqliteOneByOne",
+            [] { return InFolder({.max_batch_calls = 1, .wal_bytes = 1}); }},
+        CheckpointerCase{"SqlitePacks",
+                         [] { return InFolder({.pack_checkpoints = 1}); }},
+        CheckpointerCase{"SqlitePacksOfThree",
+                         [] { return InFolder({.pack_checkpoints = 3}); }}),
     [](const auto& store) { return store.param.name; });
 
 namespace {
@@ -200,7 +203,7 @@ void ExpectRefusedAndUntouched(const std::string& path,
 
 TEST_F(SqliteCheckpointerTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
   Fill(*Opened(path_));
-  SetNumber(path_, "PRAGMA user_version=3");
+  SetNumber(path_, "PRAGMA user_version=4");
   ExpectRefusedAndUntouched(path_, "newer version of weir");
 }
 
@@ -325,9 +328,8 @@ int64_t Count(const std::string& path, const char* sql) {
 TEST_F(SqliteCheckpointerTest, AnUnchangedValueIsStoredOnce) {
   Store store = Opened(path_);
   const Fence fence = Open(*store, "t");
-  ASSERT_TRUE(PutCheckpoint(*store, fence,
-                            Make(1, {}, "long", std::string(100000, 'x')))
-                  .ok());
+  ASSERT_TRUE(
+      PutCheckpoint(*store, fence, Make(1, {}, "long", Noise(100000))).ok());
   for (uint64_t i = 2; i <= 100; ++i) {
     ASSERT_TRUE(
         PutCheckpoint(*store, fence, Make(i, {i - 1, 1}, "a", "v")).ok());
@@ -335,6 +337,151 @@ TEST_F(SqliteCheckpointerTest, AnUnchangedValueIsStoredOnce) {
   store = nullptr;
   EXPECT_EQ(Count(path_, "SELECT count(*) FROM value"), 1);
   EXPECT_LT(std::filesystem::file_size(path_), 200000);
+}
+
+// The same in rows and in packs of several sizes.
+TEST_F(SqliteCheckpointerTest, PacksAnswerAsRowsDo) {
+  std::string expected;
+  for (const size_t size : std::vector<size_t>{0, 1, 2, 3, 5, 64}) {
+    SCOPED_TRACE(size);
+    const std::string path = folder_.File(absl::StrFormat("of%d", size));
+    Store store = Opened(path, {.pack_checkpoints = size});
+    Fill(*store);
+    for (const char* thread : {"one", "two"}) {
+      const Fence fence = Open(*store, thread);
+      for (uint64_t i = 13; i <= 20; ++i) {
+        NewCheckpoint made = Make(i, {i - 1, 1}, "pieces", "piece");
+        made.checkpoint.channels[0].appended_to = i == 13 ? 12 : i - 1;
+        ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(made)).ok());
+      }
+    }
+    const std::string all = AllOf(*store);
+    if (size == 0) expected = all;
+    EXPECT_EQ(all, expected);
+    for (const size_t limit : std::vector<size_t>{0, 1, 7, 39, 100}) {
+      for (const uint64_t before : std::vector<uint64_t>{1, 2, 9, 21}) {
+        const auto some =
+            ListCheckpoints(*store, {.thread = "one",
+                                     .before = CheckpointId{before, 1},
+                                     .filter = {{"source", "\"\""}},
+                                     .limit = limit});
+        ASSERT_TRUE(some.ok()) << some.status();
+        ASSERT_EQ(some->size(), std::min<size_t>(limit, before - 1));
+        for (size_t i = 0; i < some->size(); ++i) {
+          EXPECT_EQ((*some)[i].checkpoint.id.sequence, before - 1 - i);
+        }
+      }
+    }
+    const auto threads = WaitFor<absl::StatusOr<std::vector<ThreadSummary>>>(
+        [&](auto done) { store->ListThreads(std::move(done)); });
+    ASSERT_TRUE(threads.ok()) << threads.status();
+    ASSERT_EQ(threads->size(), 2);
+    EXPECT_EQ((*threads)[1].namespaces.at(0).checkpoints, 20);
+    EXPECT_EQ((*threads)[1].namespaces[0].latest, (CheckpointId{20, 1}));
+    store = nullptr;
+    EXPECT_EQ(AllOf(*Opened(path, {.read_only = true})), expected);
+    const auto packed = [&](const char* kind) {
+      return Count(path, absl::StrFormat("SELECT total(count) FROM pack "
+                                         "WHERE CAST(kind AS TEXT) LIKE '%s'",
+                                         kind)
+                             .c_str());
+    };
+    const bool some = size > 0 && size < 64;
+    EXPECT_GE(packed("s"), some ? 20 : 0);
+    EXPECT_EQ(packed("s") + Count(path, "SELECT count(*) FROM checkpoint"), 40);
+    EXPECT_EQ(packed("cpieces") > 0, size > 2 && size < 64);
+  }
+}
+
+TEST_F(SqliteCheckpointerTest, RowsOfAnOlderOpeningArePackedByAndBy) {
+  Store store = Opened(path_, {.pack_checkpoints = 0});
+  Fill(*store);
+  const std::string before = AllOf(*store);
+  store = nullptr;
+  EXPECT_EQ(Count(path_, "SELECT count(*) FROM pack"), 0);
+  store = Opened(path_, {.pack_checkpoints = 3});
+  EXPECT_EQ(AllOf(*store), before);
+  const Fence fence = Open(*store, "one");
+  for (uint64_t i = 13; i <= 16; ++i) {
+    ASSERT_TRUE(
+        PutCheckpoint(*store, fence, Make(i, {i - 1, 1}, "short", "v")).ok());
+  }
+  const std::string after = AllOf(*store);
+  EXPECT_TRUE(absl::EndsWith(after, before.substr(before.find('\n') + 1)));
+  store = nullptr;
+  EXPECT_EQ(Count(path_, "SELECT count(*) FROM checkpoint WHERE ns_id=1"), 4);
+  EXPECT_EQ(Count(path_,
+                  "SELECT count(*) FROM pack WHERE ns_id=1 AND "
+                  "kind=x'73'"),
+            4);
+}
+
+TEST_F(SqliteCheckpointerTest, WhatIsPutToAPackedCheckpointIsThere) {
+  Store store = Opened(path_, {.pack_checkpoints = 3});
+  Fill(*store);
+  const Fence fence = Open(*store, "one");
+  const std::string before = AllOf(*store, "one");
+  // Stays the first under its index; and another task's.
+  for (const char* task : {"task2", "late"}) {
+    PendingWrite write{.task_id = task,
+                       .channel = "short",
+                       .value = SavedValue::FromBytes("late")};
+    ASSERT_TRUE(
+        PutTaskWrites(*store, fence, {"", {2, 1}, {std::move(write)}}).ok());
+  }
+  std::string expected = before;
+  const size_t at = expected.find(" task2.0 short=w by nobody");
+  ASSERT_NE(at, std::string::npos);
+  expected.insert(expected.find('\n', at), " late.0 short=late by nobody");
+  EXPECT_EQ(AllOf(*store, "one"), expected);
+  // Another checkpoint of its id, and none of an id between.
+  NewCheckpoint between = Make(4, {4, 1}, "x", "new");
+  between.checkpoint.id = {4, 9};
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(PutCheckpoint(*store, fence, between)));
+  NewCheckpoint again = Make(5, {4, 1}, "short", "again");
+  again.checkpoint.channels[0].version = 13;
+  ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(again)).ok());
+  const auto got =
+      GetCheckpoint(*store, {.thread = "one", .id = CheckpointId{5, 1}});
+  ASSERT_TRUE(got.ok() && got->has_value()) << got.status();
+  EXPECT_EQ((*got)->writes.size(), 1);
+  EXPECT_EQ(ListCheckpoints(*store, {.thread = "one"})->size(), 12);
+  // A version that is packed is still of one value.
+  NewCheckpoint other = Make(13, {12, 1}, "long", std::string(3000, '#'));
+  other.checkpoint.channels[0].version = 5;
+  EXPECT_TRUE(absl::IsFailedPrecondition(PutCheckpoint(*store, fence, other)));
+}
+
+// What is large stays as it is, beside packs of what is not.
+TEST_F(SqliteCheckpointerTest, LargeWritesAndHeadersDoNotMakeLargePacks) {
+  std::string expected;
+  for (const size_t size : {size_t{0}, size_t{4}}) {
+    const std::string path = folder_.File(absl::StrFormat("of%d", size));
+    Store store = Opened(path, {.pack_checkpoints = size});
+    const Fence fence = Open(*store, "t");
+    for (uint64_t i = 1; i <= 20; ++i) {
+      NewCheckpoint made = Make(i, {}, "a", Noise(i % 3 * 3000 + 100, i));
+      made.checkpoint.metadata.custom["long"] = Noise(i % 5 == 0 ? 700000 : 5);
+      ASSERT_TRUE(PutCheckpoint(*store, fence, std::move(made)).ok());
+      PendingWrite write{
+          .task_id = "task",
+          .channel = "a",
+          .value = SavedValue::FromBytes(Noise(i % 4 == 0 ? 100000 : 500, i))};
+      ASSERT_TRUE(
+          PutTaskWrites(*store, fence, {"", {i, 1}, {std::move(write)}}).ok());
+    }
+    const std::string all = AllOf(*store);
+    if (size == 0) expected = all;
+    EXPECT_TRUE(all == expected);
+    store = nullptr;
+    if (size == 0) continue;
+    EXPECT_GE(Count(path, "SELECT count(*) FROM pack WHERE kind=x'73'"), 4);
+    EXPECT_LE(Count(path, "SELECT max(length(record)) FROM pack"), 1100000);
+    EXPECT_GE(Count(path, "SELECT count(*) FROM task_write"), 5);
+    EXPECT_LE(Count(path, "SELECT count(*) FROM task_write"), 13);
+    EXPECT_LE(Count(path, "SELECT count(*) FROM checkpoint"), 8);
+  }
 }
 
 TEST_F(SqliteCheckpointerTest, WhatIsDeletedIsNotInTheFileAnyMore) {
@@ -399,8 +546,7 @@ TEST_F(SqliteCheckpointerTest, CountersTellWhatItHasWritten) {
   const CheckpointerCounters before = store->counters();
   const int syncs = vfs.syncs();
   ASSERT_TRUE(
-      PutCheckpoint(*store, fence, Make(1, {}, "a", std::string(99'999, 'x')))
-          .ok());
+      PutCheckpoint(*store, fence, Make(1, {}, "a", Noise(99'999))).ok());
   ASSERT_TRUE(GetCheckpoint(*store, {.thread = "t"}).ok());
   const CheckpointerCounters after = store->counters();
   EXPECT_EQ(after.transactions - before.transactions, 1u);
@@ -524,9 +670,9 @@ TEST_F(SqliteCheckpointerTest, TheLogIsCopiedWhenItHasGrown) {
   const Fence fence = Open(*store, "t");
   for (uint64_t i = 1; i <= 100; ++i) {
     const CheckpointId base = i == 1 ? CheckpointId() : CheckpointId{i - 1, 1};
-    ASSERT_TRUE(PutCheckpoint(*store, fence,
-                              Make(i, base, "a", std::string(100000, 'x')))
-                    .ok());
+    ASSERT_TRUE(
+        PutCheckpoint(*store, fence, Make(i, base, "a", Noise(100000, i)))
+            .ok());
   }
   EXPECT_LT(std::filesystem::file_size(path_ + "-wal"), 2 << 20);
   EXPECT_EQ(ListCheckpoints(*store)->size(), 100);

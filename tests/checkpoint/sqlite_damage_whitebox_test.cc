@@ -10,6 +10,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,10 +32,11 @@ constexpr size_t kFrame = kPage + 24;
 constexpr size_t kLogHeader = 32;
 constexpr uint64_t kSteps = 12;
 
-class SqliteDamageTest : public testing::Test {
+// The parameter is SqliteOptions::pack_checkpoints.
+class SqliteDamageTest : public testing::TestWithParam<size_t> {
  protected:
   SqliteDamageTest() {
-    auto store = SqliteCheckpointer::Open(path_);
+    auto store = Opened(path_);
     EXPECT_TRUE(store.ok()) << store.status();
     for (const char* thread : {"one", "two"}) Fill(**store, thread);
     // What a log ends with may be lost; nobody asks for this.
@@ -53,6 +55,10 @@ class SqliteDamageTest : public testing::Test {
     whole_ = FileBytes(path_);
   }
 
+  absl::StatusOr<SqliteStore> Opened(const std::string& path) {
+    return SqliteCheckpointer::Open(path, {.pack_checkpoints = GetParam()});
+  }
+
   // Some of everything, in values short and long.
   static void Fill(Checkpointer& store, const std::string& thread) {
     const Fence fence = OpenThread(store, thread)->fence;
@@ -68,8 +74,7 @@ class SqliteDamageTest : public testing::Test {
       if (i % 4 == 1) {
         c.channels.push_back({.channel = "long",
                               .version = i,
-                              .value = SavedValue::FromBytes(std::string(
-                                  6000, static_cast<char>('a' + i)))});
+                              .value = SavedValue::FromBytes(Noise(6000, i))});
       }
       EXPECT_TRUE(PutCheckpoint(store, fence, std::move(made)).ok());
       NewWrites writes{.checkpoint = {i, 1}};
@@ -109,7 +114,7 @@ class SqliteDamageTest : public testing::Test {
     return CheckDamaged();
   }
   bool CheckDamaged() {
-    const auto store = SqliteCheckpointer::Open(damaged_);
+    const auto store = Opened(damaged_);
     if (!store.ok()) return true;
     bool found = false;
     size_t i = 0;
@@ -148,7 +153,7 @@ class SqliteDamageTest : public testing::Test {
   std::mt19937_64 random_{1};
 };
 
-TEST_F(SqliteDamageTest, ABitOfAPageIsFoundByWhoeverReadsThePage) {
+TEST_P(SqliteDamageTest, ABitOfAPageIsFoundByWhoeverReadsThePage) {
   EXPECT_FALSE(Check(whole_));
   size_t read = 0;
   for (size_t page = 0; page < whole_.size(); page += kPage) {
@@ -164,7 +169,7 @@ TEST_F(SqliteDamageTest, ABitOfAPageIsFoundByWhoeverReadsThePage) {
   EXPECT_GT(read, whole_.size() / kPage / 2);
 }
 
-TEST_F(SqliteDamageTest, APageThatIsZeroedOrElsewhereOrCutOffIsFound) {
+TEST_P(SqliteDamageTest, APageThatIsZeroedOrElsewhereOrCutOffIsFound) {
   int found = 0;
   for (size_t page = kPage; page < whole_.size(); page += kPage) {
     std::string zeroed = whole_;
@@ -180,7 +185,7 @@ TEST_F(SqliteDamageTest, APageThatIsZeroedOrElsewhereOrCutOffIsFound) {
   EXPECT_GT(found, 30);
 }
 
-TEST_F(SqliteDamageTest, AThousandFlippedBitsGiveNoWrongValue) {
+TEST_P(SqliteDamageTest, AThousandFlippedBitsGiveNoWrongValue) {
   int found = 0;
   for (int i = 0; i < 1000; ++i) {
     found += Check(Flipped(whole_, 0, whole_.size())) ? 1 : 0;
@@ -189,8 +194,9 @@ TEST_F(SqliteDamageTest, AThousandFlippedBitsGiveNoWrongValue) {
   EXPECT_GT(found, 500);
 }
 
-TEST_F(SqliteDamageTest, ARecordInThePlaceOfAnotherIsFound) {
-  for (const char* table : {"checkpoint", "value", "task_write"}) {
+TEST_P(SqliteDamageTest, ARecordInThePlaceOfAnotherIsFound) {
+  for (const char* table : {"checkpoint", "value", "task_write", "pack"}) {
+    if (table == std::string_view("pack") && GetParam() > kSteps) continue;
     std::filesystem::remove(damaged_ + "-wal");
     WriteFileBytes(damaged_, whole_);
     // The records of one namespace go to the rows of another.
@@ -207,7 +213,7 @@ TEST_F(SqliteDamageTest, ARecordInThePlaceOfAnotherIsFound) {
 }
 
 // Of a log that a crash has left; with and without its pages copied.
-TEST_F(SqliteDamageTest, ABitOfTheLogIsFoundOrWasNotKept) {
+TEST_P(SqliteDamageTest, ABitOfTheLogIsFoundOrWasNotKept) {
   for (const std::string* database : {&as_after_a_crash_, &with_all_copied_}) {
     EXPECT_FALSE(Check(*database, log_));
     EXPECT_TRUE(Check(*database, Flipped(log_, 0, kLogHeader)));
@@ -225,7 +231,7 @@ TEST_F(SqliteDamageTest, ABitOfTheLogIsFoundOrWasNotKept) {
 
 // Those that say where a page belongs, where a transaction ends, and what it is
 // checked by.
-TEST_F(SqliteDamageTest, ALogWithoutItsDatabaseIsKept) {
+TEST_P(SqliteDamageTest, ALogWithoutItsDatabaseIsKept) {
   const auto refused = [this](const absl::Status& s) {
     EXPECT_TRUE(absl::IsDataLoss(s)) << s;
     EXPECT_TRUE(absl::StrContains(s.message(), damaged_ + "-wal")) << s;
@@ -237,7 +243,7 @@ TEST_F(SqliteDamageTest, ALogWithoutItsDatabaseIsKept) {
   refused(SqliteCheckpointer::Open(damaged_).status());
 }
 
-TEST_F(SqliteDamageTest, ABitOfAHeaderInTheLogIsFoundOrWasNotKept) {
+TEST_P(SqliteDamageTest, ABitOfAHeaderInTheLogIsFoundOrWasNotKept) {
   int found = 0, all = 0;
   for (size_t at = kLogHeader; at + kFrame <= log_.size(); at += 5 * kFrame) {
     for (size_t byte = 0; byte < 24; ++byte) {
@@ -248,6 +254,65 @@ TEST_F(SqliteDamageTest, ABitOfAHeaderInTheLogIsFoundOrWasNotKept) {
   std::cout << found << " of " << all << " found\n";
   EXPECT_EQ(wrong_, 0);
 }
+
+TEST_P(SqliteDamageTest, PacksAreThereIfTheyAreToBe) {
+  sqlite3* db = nullptr;
+  sqlite3_stmt* count = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_prepare_v2(db, "SELECT count(DISTINCT kind) FROM pack", -1,
+                               &count, nullptr),
+            SQLITE_OK);
+  EXPECT_EQ(sqlite3_step(count), SQLITE_ROW);
+  // Of checkpoints, and of pieces.
+  EXPECT_EQ(sqlite3_column_int64(count, 0), GetParam() > kSteps ? 0 : 2);
+  sqlite3_finalize(count);
+  sqlite3_close(db);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, SqliteDamageTest, testing::Values(64, 3));
+
+// A damaged row keeps nobody from putting more.
+using SqliteDamagedRecordTest = SqliteDamageTest;
+TEST_P(SqliteDamagedRecordTest, WhatIsDamagedIsNotPacked) {
+  WriteFileBytes(path_, whole_);
+  Execute(path_,
+          "UPDATE checkpoint SET record=x'57' WHERE ns_id=1 AND "
+          "substr(id, 8, 1)=x'02'");
+  const auto opened = SqliteCheckpointer::Open(path_, {.pack_checkpoints = 3});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  SqliteCheckpointer& store = **opened;
+  const Fence fence = OpenThread(store, "one")->fence;
+  for (uint64_t i = kSteps + 1; i <= kSteps + 20; ++i) {
+    const absl::Status s =
+        PutCheckpoint(store, fence, NextCheckpoint(i, "more"));
+    ASSERT_TRUE(s.ok()) << s;
+  }
+  EXPECT_TRUE(
+      absl::IsDataLoss(ListCheckpoints(store, {.thread = "one"}).status()));
+  EXPECT_EQ(ListCheckpoints(store, {.thread = "two"})->size(), kSteps);
+  EXPECT_TRUE(DeleteThread(store, "one").ok());
+}
+INSTANTIATE_TEST_SUITE_P(Rows, SqliteDamagedRecordTest, testing::Values(64));
+
+using SqliteDamagedPackTest = SqliteDamageTest;
+TEST_P(SqliteDamagedPackTest, ItIsNamedAndItsThreadCanBeDeleted) {
+  WriteFileBytes(path_, whole_);
+  Execute(path_, "UPDATE pack SET record=x'57' WHERE ns_id=1");
+  const auto opened = Opened(path_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const absl::Status s = Get(**opened, "one", 2).status();
+  EXPECT_TRUE(absl::IsDataLoss(s)) << s;
+  const std::string named = absl::StrFormat(
+      "thread 'one', namespace '', the 3 packed checkpoints "
+      "from %s to %s",
+      CheckpointId{1, 1}.ToString(), CheckpointId{3, 1}.ToString());
+  EXPECT_TRUE(absl::StrContains(s.message(), named)) << s;
+  EXPECT_TRUE(Get(**opened, "one", kSteps).ok());
+  EXPECT_TRUE(Get(**opened, "two", 2).ok());
+  EXPECT_TRUE(DeleteThread(**opened, "one").ok());
+  EXPECT_EQ(ListCheckpoints(**opened, {.thread = "two"})->size(), kSteps);
+}
+INSTANTIATE_TEST_SUITE_P(Packs, SqliteDamagedPackTest, testing::Values(3));
 
 }  // namespace
 }  // namespace weir

@@ -28,14 +28,15 @@
 namespace weir {
 namespace {
 
-constexpr size_t kValueBytes = 10000;
+// Of another checkpoint, another; neither to be compressed.
+std::string ValueOf(uint64_t sequence) { return Noise(10000, sequence); }
 
 // Puts checkpoints after `last` until one fails; its status.
 absl::Status PutUntilFull(Checkpointer& store, const Fence& fence,
                           uint64_t& last) {
   while (true) {
-    absl::Status s = PutCheckpoint(
-        store, fence, NextCheckpoint(last + 1, std::string(kValueBytes, 'v')));
+    absl::Status s = PutCheckpoint(store, fence,
+                                   NextCheckpoint(last + 1, ValueOf(last + 1)));
     if (!s.ok()) return s;
     ++last;
   }
@@ -47,7 +48,7 @@ void ExpectLine(Checkpointer& store, const std::string& thread, uint64_t n) {
   EXPECT_EQ(all->size(), n);
   for (const CheckpointTuple& tuple : *all) {
     EXPECT_EQ(*tuple.checkpoint.channels.at(0).value.bytes(),
-              std::string(kValueBytes, 'v'));
+              ValueOf(tuple.checkpoint.id.sequence));
   }
 }
 
@@ -78,7 +79,9 @@ TEST(SqliteFullDiskTest, AFullDiskKeepsWhatWasAnsweredAndGoesOnLater) {
   if (!disk.mounted()) {
     GTEST_SKIP() << "NOT TESTED: a full file system; mounting one needs root";
   }
-  auto store = SqliteCheckpointer::Open(disk.File("db"), {.wal_bytes = 200000});
+  auto store = SqliteCheckpointer::Open(
+      disk.File("db"),
+      SqliteOptions{.wal_bytes = 200000, .pack_checkpoints = 4});
   ASSERT_TRUE(store.ok()) << store.status();
   uint64_t kept = 0;
   for (int cycle = 0; cycle < 50 && !testing::Test::HasFailure(); ++cycle) {
@@ -93,16 +96,17 @@ TEST(SqliteFullDiskTest, AFullDiskKeepsWhatWasAnsweredAndGoesOnLater) {
     ExpectLine(**store, thread, last);
     std::filesystem::remove(disk.File("other"));
     // The same writer.
-    const absl::Status more =
-        PutCheckpoint(**store, fence,
-                      NextCheckpoint(last + 1, std::string(kValueBytes, 'v')));
+    const absl::Status more = PutCheckpoint(
+        **store, fence, NextCheckpoint(last + 1, ValueOf(last + 1)));
     ASSERT_TRUE(more.ok()) << more;
     ExpectLine(**store, thread, last + 1);
     kept += last + 1;
     ASSERT_TRUE(DeleteThread(**store, thread).ok());
     if (cycle % 10 != 9) continue;
     store->reset();
-    store = SqliteCheckpointer::Open(disk.File("db"), {.wal_bytes = 200000});
+    store = SqliteCheckpointer::Open(
+        disk.File("db"),
+        SqliteOptions{.wal_bytes = 200000, .pack_checkpoints = 4});
     ASSERT_TRUE(store.ok()) << store.status();
   }
   std::cout << kept << " checkpoints\n";
@@ -130,7 +134,7 @@ TEST(SqliteFullDiskTest, DISABLED_Child) {
   absl::Status s;
   while (s.ok()) {
     s = PutCheckpoint(**store, fence,
-                      NextCheckpoint(last + 1, std::string(kValueBytes, 'v')));
+                      NextCheckpoint(last + 1, ValueOf(last + 1)));
     if (!s.ok()) break;
     ++last;
     ASSERT_EQ(write(STDOUT_FILENO, "+", 1), 1);
@@ -140,7 +144,7 @@ TEST(SqliteFullDiskTest, DISABLED_Child) {
   limit.rlim_cur = before;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
   s = PutCheckpoint(**store, fence,
-                    NextCheckpoint(last + 1, std::string(kValueBytes, 'v')));
+                    NextCheckpoint(last + 1, ValueOf(last + 1)));
   EXPECT_TRUE(s.ok()) << s;
   ASSERT_EQ(write(STDOUT_FILENO, "+", 1), 1);
 }

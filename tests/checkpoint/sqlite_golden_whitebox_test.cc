@@ -26,6 +26,7 @@
 #include "tests/checkpoint/temp_folder.h"
 #include "tests/checkpoint/waited_calls.h"
 
+#include "weir/checkpoint/database_report.h"
 #include "weir/checkpoint/internal/checked_pages.h"
 #include "weir/checkpoint/internal/record.h"
 #include "weir/checkpoint/run_store.h"
@@ -34,13 +35,13 @@
 namespace weir {
 namespace {
 
-constexpr int64_t kVersion = 2;  // Of this weir.
+constexpr int64_t kVersion = 3;  // Of this weir.
 const std::string kGolden = "tests/checkpoint/golden/";
 
 class SqliteGoldenTest : public testing::Test {
  protected:
   SqliteStore Opened() {
-    auto store = SqliteCheckpointer::Open(path_);
+    auto store = SqliteCheckpointer::Open(path_, {.pack_checkpoints = 4});
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *std::move(store) : nullptr;
   }
@@ -65,8 +66,10 @@ class SqliteGoldenTest : public testing::Test {
     const int64_t version = Ask("PRAGMA user_version");
     const int64_t tables =
         Ask("SELECT count(*) FROM sqlite_schema WHERE name IN"
-            " ('thread_row', 'run', 'event', 'run_thread', 'run_unfinished')");
-    EXPECT_TRUE((version == 1 && tables == 0) || (version == 2 && tables == 5))
+            " ('thread_row', 'run', 'event', 'run_thread', 'run_unfinished',"
+            " 'pack', 'pack_run')");
+    EXPECT_TRUE((version == 1 && tables == 0) ||
+                (version == kVersion && tables == 7))
         << version << " with " << tables;
     seen_[version] = true;
   }
@@ -77,11 +80,11 @@ class SqliteGoldenTest : public testing::Test {
     EXPECT_EQ(Text(*store), schema_1_);
   }
 
-  // Makes byte `at` of the record of 'run-1' one greater, under a checksum that
-  // is right, as a later weir would have stored it.
+  // Makes byte `at` of the record of 'run-1' greater by two, under a checksum
+  // that is right, as a later weir would have stored it.
   void SetInRunRow(size_t at) {
     std::string record = RecordOfRun();
-    ++record[at];
+    record[at] = static_cast<char>(record[at] + 2);
     const std::string key = internal::Packer()
                                 .Number('r')
                                 .Text("run-1")
@@ -147,12 +150,28 @@ TEST_F(SqliteGoldenTest, AFileOfEachSchemaHasAllThatItHeld) {
   }
 }
 
+TEST_F(SqliteGoldenTest, AFileOfEachSchemaIsWholeAndIsSaved) {
+  for (int64_t version = 1; version <= kVersion; ++version) {
+    SCOPED_TRACE(version);
+    const std::string golden = absl::StrCat(kGolden, "schema_", version);
+    const std::string from = absl::StrCat(path_, version);
+    WriteFileBytes(from, FileBytes(golden + ".db"));
+    const absl::StatusOr<DatabaseReport> report = SalvageDatabase(from, path_);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_TRUE(report->whole()) << report->damage.at(0).what;
+    EXPECT_EQ(Text(*Opened()), FileBytes(golden + ".txt"));
+    std::filesystem::remove(path_);
+  }
+}
+
 TEST_F(SqliteGoldenTest, WhatIsStoredTheSameNowIsTheSame) {
   SqliteStore store = Opened();
   FillGolden1(*store);
   EXPECT_EQ(Text(*store), schema_1_);
   FillGolden2(*store);
   EXPECT_EQ(Text(*store), FileBytes(kGolden + "schema_2.txt"));
+  FillGolden3(*store);
+  EXPECT_EQ(Text(*store), FileBytes(kGolden + "schema_3.txt"));
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here sets it.
   if (std::getenv("WEIR_WRITE_GOLDEN") == nullptr) return;
   const std::string golden = absl::StrCat(kGolden, "schema_", kVersion);
@@ -165,6 +184,17 @@ TEST_F(SqliteGoldenTest, AMigratedFileTakesWhatIsNew) {
   WriteFileBytes(path_, FileBytes(kGolden + "schema_1.db"));
   FillGolden2(*Opened());
   EXPECT_EQ(Text(*Opened()), FileBytes(kGolden + "schema_2.txt"));
+  FillGolden3(*Opened());
+  EXPECT_EQ(Text(*Opened()), FileBytes(kGolden + "schema_3.txt"));
+  EXPECT_GT(Ask("SELECT count(*) FROM pack"), 3);
+  // What was there before is packed, too.
+  WriteFileBytes(path_, FileBytes(kGolden + "schema_2.db"));
+  FillGolden3(*Opened());
+  EXPECT_EQ(Text(*Opened()), FileBytes(kGolden + "schema_3.txt"));
+  EXPECT_GT(Ask("SELECT count(*) FROM pack WHERE ns_id=(SELECT ns_id FROM ns"
+                " JOIN thread USING(thread_id) WHERE path=x'' AND"
+                " name=CAST('ann' AS BLOB))"),
+            0);
 }
 
 // Of one record the record's bytes, as the file counts its openings; else the
@@ -187,7 +217,7 @@ TEST_F(SqliteGoldenTest, WhatALaterWeirHasStoredIsRefusedAndLeftAsItIs) {
     EXPECT_EQ(RecordOfRun(), RecordSet());
   }
   std::string newer = old;
-  newer[63] = 3;  // user_version, as the file's header has it.
+  newer[63] = kVersion + 1;  // user_version, as the file's header has it.
   WriteFileBytes(path_, newer);
   const absl::Status s = SqliteCheckpointer::Open(path_).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(s)) << s;
@@ -216,7 +246,7 @@ TEST_F(SqliteGoldenTest, AMigrationThatFailsAnywhereLeavesOldOrNew) {
       ExpectAllOfSchema1();
     }
   }
-  EXPECT_TRUE(seen_[1] && seen_[2]);
+  EXPECT_TRUE(seen_[1] && seen_[kVersion]);
 }
 
 TEST_F(SqliteGoldenTest, AMigrationThatIsCutOffAnywhereLeavesOldOrNew) {
@@ -243,7 +273,7 @@ TEST_F(SqliteGoldenTest, AMigrationThatIsCutOffAnywhereLeavesOldOrNew) {
       ExpectAllOfSchema1();
     }
   }
-  EXPECT_TRUE(seen_[1] && seen_[2]);
+  EXPECT_TRUE(seen_[1] && seen_[kVersion]);
   std::cout << made << " operations\n";
 }
 

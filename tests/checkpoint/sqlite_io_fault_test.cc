@@ -18,6 +18,7 @@
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 #include "tests/checkpoint/fault_vfs.h"
+#include "tests/checkpoint/pack_count.h"
 #include "tests/checkpoint/temp_folder.h"
 #include "tests/checkpoint/waited_calls.h"
 
@@ -29,7 +30,7 @@ namespace {
 constexpr uint64_t kSteps = 12;
 
 std::string ValueOf(uint64_t step) {
-  return absl::StrFormat("%d %s", step, std::string(step * 200, 'v'));
+  return absl::StrFormat("%d %s", step, Noise(step * 200));
 }
 
 // Puts a line of checkpoints while the disk fails, opening the store anew when
@@ -58,6 +59,9 @@ class Line {
     operations_ = vfs_.operations() - first;
     vfs_.Fail({});
     ExpectAllAnswered();
+    if (answered_ == kSteps) {
+      EXPECT_GT(CountPacks(path_), 0);
+    }
   }
 
   int64_t operations() const { return operations_; }
@@ -73,7 +77,8 @@ class Line {
     store_ = nullptr;
     sync_failed_ = false;
     auto opened = SqliteCheckpointer::Open(
-        path_, {.wal_bytes = 50000, .vfs = FaultVfs::kName});
+        path_,
+        {.wal_bytes = 50000, .pack_checkpoints = 2, .vfs = FaultVfs::kName});
     Expect(opened.status());
     sync_failed_ = false;  // What was not opened cannot fail again.
     if (!opened.ok()) return;

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_format.h"
 #include "gtest/gtest.h"
+#include "tests/checkpoint/pack_count.h"
 #include "tests/checkpoint/temp_folder.h"
 #include "tests/checkpoint/waited_calls.h"
 
@@ -71,7 +72,8 @@ class SqliteMemoryFaultTest : public testing::Test {
   }
 
   SqliteStore Opened() {
-    auto store = SqliteCheckpointer::Open(path_, {.wal_bytes = 100000});
+    auto store = SqliteCheckpointer::Open(
+        path_, {.wal_bytes = 100000, .pack_checkpoints = 4});
     Expect(store.status());
     return store.ok() ? *std::move(store) : nullptr;
   }
@@ -84,9 +86,9 @@ class SqliteMemoryFaultTest : public testing::Test {
     Expect(lease.status());
     if (!lease.ok()) return false;
     while (answered_ < kCommits) {
-      const absl::Status s = PutCheckpoint(
-          *store, lease->fence,
-          NextCheckpoint(answered_ + 1, std::string(answered_ * 100, 'v')));
+      const absl::Status s =
+          PutCheckpoint(*store, lease->fence,
+                        NextCheckpoint(answered_ + 1, Noise(answered_ * 100)));
       Expect(s);
       if (!s.ok()) return false;
       ++answered_;
@@ -99,7 +101,7 @@ class SqliteMemoryFaultTest : public testing::Test {
   }
 
   void ExpectAllAnswered() {
-    const SqliteStore store = Opened();
+    SqliteStore store = Opened();
     ASSERT_NE(store, nullptr);
     const auto all = ListCheckpoints(*store);
     ASSERT_TRUE(all.ok()) << all.status();
@@ -108,6 +110,8 @@ class SqliteMemoryFaultTest : public testing::Test {
       EXPECT_EQ(tuple.checkpoint.channels.at(0).value.bytes()->size(),
                 (tuple.checkpoint.id.sequence - 1) * 100);
     }
+    store = nullptr;
+    EXPECT_GT(CountPacks(path_), 0);
   }
 
   void FailEach(bool forever, int64_t step) {

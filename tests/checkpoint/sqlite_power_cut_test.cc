@@ -26,6 +26,7 @@
 #include "gtest/gtest.h"
 #include "tests/checkpoint/checkpointer_oracle.h"
 #include "tests/checkpoint/fault_vfs.h"
+#include "tests/checkpoint/pack_count.h"
 #include "tests/checkpoint/temp_folder.h"
 #include "tests/checkpoint/waited_calls.h"
 
@@ -33,6 +34,9 @@
 
 namespace weir {
 namespace {
+
+// So that checkpoints are packed, and unpacked, all the time.
+constexpr size_t kPacks = 2;
 
 // What a store answers after so many calls, and when that was: how many
 // operations the files had seen.
@@ -68,6 +72,7 @@ class Workload {
       if (i % 67 == 0) Reopen();
     }
     store_ = nullptr;
+    EXPECT_GT(packs_, 0);
     log_ = vfs_.TakeRecord();
   }
 
@@ -95,9 +100,13 @@ class Workload {
   }
 
   void Reopen() {
-    store_ = nullptr;
-    auto opened = SqliteCheckpointer::Open(
-        path_, {.wal_bytes = 100000, .vfs = FaultVfs::kName});
+    if (store_ != nullptr) {
+      store_ = nullptr;
+      packs_ += CountPacks(path_);
+    }
+    auto opened = SqliteCheckpointer::Open(path_, {.wal_bytes = 100000,
+                                                   .pack_checkpoints = kPacks,
+                                                   .vfs = FaultVfs::kName});
     ASSERT_TRUE(opened.ok()) << opened.status();
     store_ = *std::move(opened);
   }
@@ -206,7 +215,7 @@ class Workload {
   SavedValue Value() {
     const int size = Below(20) == 0 ? 9000 : Below(200);
     return SavedValue::FromBytes(
-        absl::StrCat(++values_, std::string(static_cast<size_t>(size), '.')));
+        absl::StrCat(++values_, Noise(static_cast<size_t>(size))));
   }
 
   // Begins a call: what notes its answer.
@@ -227,6 +236,7 @@ class Workload {
   SqliteStore store_;
   Oracle oracle_;
   int values_ = 0;
+  int64_t packs_ = 0;  // That there were whenever it was opened anew.
   std::vector<std::unique_ptr<Moment>> moments_;
   std::vector<FileOperation> log_;
 };
@@ -234,7 +244,8 @@ class Workload {
 // What is wrong with a store on what a cut has left; "" if nothing is.
 std::string Wrong(const Workload& workload, size_t made,
                   const std::string& path) {
-  auto store = SqliteCheckpointer::Open(path);
+  auto store =
+      SqliteCheckpointer::Open(path, SqliteOptions{.pack_checkpoints = kPacks});
   if (!store.ok()) return store.status().ToString();
   const absl::StatusOr<std::string> all = AllIn(**store);
   if (!all.ok()) return all.status().ToString();
@@ -397,8 +408,10 @@ TEST(SqlitePowerCutTest, ACheckpointIsNotThereWithoutTheWritesThatItTook) {
   vfs.Record();
   std::vector<std::vector<size_t>> answered(kThreads);
   {
-    auto store = SqliteCheckpointer::Open(
-        folder.File("db"), {.wal_bytes = 100000, .vfs = FaultVfs::kName});
+    auto store =
+        SqliteCheckpointer::Open(folder.File("db"), {.wal_bytes = 100000,
+                                                     .pack_checkpoints = kPacks,
+                                                     .vfs = FaultVfs::kName});
     ASSERT_TRUE(store.ok()) << store.status();
     std::vector<std::thread> writers;
     for (size_t t = 0; t < kThreads; ++t) {

@@ -54,7 +54,7 @@ NewCheckpoint Next(uint64_t sequence) {
 }
 
 TEST_F(SqliteReadOnlyTest, SeesWhatAWriterHasDone) {
-  Store writer = Opened(path_);
+  Store writer = Opened(path_, {.pack_checkpoints = 3});
   const Store reader = ToRead(path_);
   const Fence fence = sample::Open(*writer, "t");
   for (uint64_t i = 1; i <= 20; ++i) {
@@ -325,7 +325,7 @@ TEST_F(SqliteReadOnlyTest, ObserversSeeAPrefixAndHoldUpNobody) {
   }
   {
     // The log is copied after each batch, which is when readers could be met.
-    const Store writer = Opened(path_, {.wal_bytes = 1});
+    const Store writer = Opened(path_, {.wal_bytes = 1, .pack_checkpoints = 4});
     const Fence fence = sample::Open(*writer, "t");
     for (uint64_t i = 1; i <= kCheckpoints; ++i) {
       ASSERT_TRUE(PutCheckpoint(*writer, fence, Next(i)).ok());

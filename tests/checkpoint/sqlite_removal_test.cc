@@ -40,10 +40,35 @@ double SecondsSince(Clock::time_point begun) {
 
 class SqliteRemovalTest : public testing::Test {
  protected:
-  SqliteRemovalTest() {
-    auto opened = SqliteCheckpointer::Open(path_);
+  SqliteRemovalTest() { Reopen({}); }
+
+  void Reopen(SqliteOptions options) {
+    store_ = nullptr;
+    auto opened = SqliteCheckpointer::Open(path_, std::move(options));
     EXPECT_TRUE(opened.ok()) << opened.status();
     store_ = *std::move(opened);
+  }
+
+  // The middles of all records of packs, in which no other has the same.
+  std::vector<std::string> Packs() const {
+    std::vector<std::string> found;
+    sqlite3* file = nullptr;
+    sqlite3_stmt* rows = nullptr;
+    EXPECT_EQ(
+        sqlite3_open_v2(path_.c_str(), &file, SQLITE_OPEN_READONLY, nullptr),
+        SQLITE_OK);
+    EXPECT_EQ(
+        sqlite3_prepare_v2(file, "SELECT record FROM pack", -1, &rows, nullptr),
+        SQLITE_OK);
+    while (sqlite3_step(rows) == SQLITE_ROW) {
+      const std::string record(
+          static_cast<const char*>(sqlite3_column_blob(rows, 0)),
+          static_cast<size_t>(sqlite3_column_bytes(rows, 0)));
+      found.push_back(record.substr(record.size() / 2 - 8, 16));
+    }
+    sqlite3_finalize(rows);
+    sqlite3_close(file);
+    return found;
   }
 
   // Whether any file of the database has these bytes.
@@ -136,6 +161,65 @@ TEST_F(SqliteRemovalTest, NothingOfARunOrOfOlderCheckpointsIsInTheFiles) {
     EXPECT_FALSE(InFiles(absl::StrFormat("<p%d>", i))) << i;
   }
   EXPECT_EQ(ListCheckpoints(*store_)->size(), 20);
+}
+
+// What was packed is not in the files either, packed or not; and what was
+// packed with it is as it was.
+TEST_F(SqliteRemovalTest, NothingOfPacksIsInTheFiles) {
+  Reopen({.pack_checkpoints = 4});
+  for (int i = 0; i < 10; ++i) {
+    const std::string thread = absl::StrFormat("thread%d", i);
+    const Fence fence = OpenThread(*store_, thread)->fence;
+    for (uint64_t k = 1; k <= 20; ++k) {
+      NewCheckpoint made = NextCheckpoint(k, "");
+      const std::string mark =
+          absl::StrCat(k < 10 && k % 2 == 0 ? "<r" : "<p", i, ">");
+      // Noise, so that packs have bytes that are not those of any other.
+      made.checkpoint.channels[0].value = SavedValue::FromBytes(
+          mark + Noise(70, 1000 * k + static_cast<uint64_t>(i)));
+      made.checkpoint.metadata.run_id = mark;
+      NewWrites writes{.checkpoint = made.checkpoint.id};
+      writes.writes.push_back({.task_id = mark,
+                               .channel = "a",
+                               .value = Marked(mark),
+                               .run_id = std::make_shared<std::string>(mark)});
+      store_->Put(fence, std::move(made), ExpectOk());
+      store_->PutWrites(fence, std::move(writes), ExpectOk());
+    }
+  }
+  ASSERT_TRUE(Flush(*store_).ok());
+  const auto gone = [this](const std::vector<std::string>& packs) {
+    int still = 0;
+    for (const std::string& pack : packs) still += InFiles(pack) ? 1 : 0;
+    return still == 0;
+  };
+  const std::vector<std::string> all = Packs();
+  ASSERT_GE(all.size(), 60);
+  for (const std::string& pack : all) EXPECT_TRUE(InFiles(pack));
+  for (int i = 0; i < 10 && !HasFailure(); ++i) {
+    const std::string run = absl::StrFormat("<r%d>", i);
+    const std::string thread = absl::StrFormat("thread%d", i);
+    EXPECT_TRUE(WaitFor<absl::Status>([&](auto done) {
+                  store_->DeleteRuns({run}, std::move(done));
+                }).ok());
+    EXPECT_FALSE(InFiles(run)) << run;
+    EXPECT_EQ(ListCheckpoints(*store_, {.thread = thread})->size(), 16);
+  }
+  const std::vector<std::string> left = Packs();
+  ASSERT_GE(left.size(), 20);
+  for (int i = 0; i < 10 && !HasFailure(); ++i) {
+    const std::string thread = absl::StrFormat("thread%d", i);
+    EXPECT_TRUE(WaitFor<absl::Status>([&](auto done) {
+                  store_->Prune({thread}, PruneMode::kKeepLatest,
+                                std::move(done));
+                }).ok());
+    EXPECT_EQ(ListCheckpoints(*store_, {.thread = thread})->size(), 1);
+    EXPECT_TRUE(DeleteThread(*store_, thread).ok());
+    EXPECT_FALSE(InFiles(absl::StrFormat("<p%d>", i))) << i;
+  }
+  EXPECT_TRUE(Packs().empty());
+  EXPECT_TRUE(gone(left));
+  EXPECT_TRUE(gone(all));
 }
 
 // Writers of threads of their own, and the seconds that their puts take.
@@ -342,12 +426,16 @@ class Tree {
     return static_cast<int64_t>(rows.size());
   }
   int64_t RowsIn(sqlite3* file) const {
+    return Count(file, "SELECT count(*) FROM value") +
+           Count(file, "SELECT total(count * (kind<>x'73')) FROM pack");
+  }
+  int64_t Count(sqlite3* file, const std::string& what) const {
     sqlite3_stmt* rows = nullptr;
-    EXPECT_EQ(sqlite3_prepare_v2(
-                  file,
-                  "SELECT count(*) FROM value JOIN ns USING(ns_id) JOIN "
-                  "thread USING(thread_id) WHERE CAST(name AS TEXT)=?1",
-                  -1, &rows, nullptr),
+    const std::string sql =
+        absl::StrCat(what,
+                     " JOIN ns USING(ns_id) JOIN thread USING(thread_id)"
+                     " WHERE CAST(name AS TEXT)=?1");
+    EXPECT_EQ(sqlite3_prepare_v2(file, sql.c_str(), -1, &rows, nullptr),
               SQLITE_OK);
     sqlite3_bind_text(rows, 1, name_.c_str(), -1, SQLITE_TRANSIENT);
     EXPECT_EQ(sqlite3_step(rows), SQLITE_ROW);
@@ -363,6 +451,7 @@ class Tree {
 };
 
 TEST_F(SqliteRemovalTest, WhatStaysOfATreeIsAsItWasAndNothingElseIsLeft) {
+  Reopen({.pack_checkpoints = 3});
   sqlite3* file = nullptr;
   ASSERT_EQ(
       sqlite3_open_v2(path_.c_str(), &file, SQLITE_OPEN_READONLY, nullptr),
@@ -375,6 +464,7 @@ TEST_F(SqliteRemovalTest, WhatStaysOfATreeIsAsItWasAndNothingElseIsLeft) {
     tree.ExpectAsTheModel(file);
   }
   sqlite3_close(file);
+  EXPECT_GT(Packs().size(), 500);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -107,6 +108,14 @@ class HeldWorker {
  private:
   absl::Notification held_, go_, gone_;
 };
+
+// Bytes that compression leaves as they are; of another `seed`, others.
+inline std::string Noise(size_t size, uint64_t seed = 1) {
+  std::mt19937_64 random(seed);
+  std::string bytes;
+  while (bytes.size() < size) bytes += static_cast<char>(random());
+  return bytes;
+}
 
 inline std::string FileBytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);

@@ -55,14 +55,14 @@ RunCommit Rows() {
 
 void Fill(Checkpointer& store) {
   const Fence fence = OpenThread(store, "t")->fence;
-  for (uint64_t i = 1; i <= 4; ++i) {
+  for (uint64_t i = 1; i <= 7; ++i) {
     NewCheckpoint made = NextCheckpoint(i, "value");
     made.checkpoint.metadata.run_id = "r";
     made.checkpoint.channels.push_back(
         {.channel = "pieces",
          .version = i,
          .appended_to = i - 1,
-         .value = SavedValue::FromBytes(std::string(100 + i * 1500, 'p'))});
+         .value = SavedValue::FromBytes(Noise(i % 3 == 0 ? 5000 : 100))});
     Require(PutCheckpoint(store, fence, std::move(made)).ok(), "Put");
     NewWrites writes{.checkpoint = {i, 1}};
     writes.writes.push_back({.task_id = "task",
@@ -84,7 +84,8 @@ const Valid& ValidFile() {
   static const Valid* const kValid = [] {
     auto* valid = new Valid();
     Clear();
-    SqliteStore store = *SqliteCheckpointer::Open(Path());
+    SqliteStore store =
+        *SqliteCheckpointer::Open(Path(), {.pack_checkpoints = 3});
     Fill(*store);
     valid->before_log = FileBytes(Path());
     valid->log = FileBytes(Path() + "-wal");
@@ -156,7 +157,7 @@ void Write(Checkpointer& store) {
   const absl::StatusOr<ThreadLease> lease = OpenThread(store, "t");
   RequireKnown(lease.status());
   if (lease.ok()) {
-    RequireKnown(PutCheckpoint(store, lease->fence, NextCheckpoint(5, "new")));
+    RequireKnown(PutCheckpoint(store, lease->fence, NextCheckpoint(8, "new")));
   }
   RequireKnown(WaitFor<absl::Status>([&](auto done) {
     store.Prune({"t"}, PruneMode::kKeepLatest, std::move(done));
@@ -177,7 +178,7 @@ std::vector<std::string> Seeds() {
   std::vector<std::string> seeds = {std::string(1, '\0'),
                                     std::string(1, kChecksums | kWrites),
                                     change(kLog, 0, 40, "x")};
-  for (uint8_t page = 0; page < 20; ++page) {
+  for (uint8_t page = 0; page < 26; ++page) {
     seeds.push_back(change(kChecksums, page, 3, "\xff"));
     seeds.push_back(change(kChecksums | kWrites, page, 9, std::string(2, 0)));
   }
@@ -204,7 +205,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Clear();
   WriteFileBytes(Path(), file);
   if (!log.empty()) WriteFileBytes(Path() + "-wal", log);
-  auto store = SqliteCheckpointer::Open(Path());
+  auto store = SqliteCheckpointer::Open(Path(), {.pack_checkpoints = 3});
   RequireKnown(store.status());
   if (!store.ok()) return 0;
   Read(**store);

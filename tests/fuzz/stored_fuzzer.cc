@@ -4,9 +4,11 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/fuzz/fuzz.h"
 
+#include "weir/checkpoint/internal/packed.h"
 #include "weir/checkpoint/internal/record.h"
 
 namespace weir {
@@ -80,6 +82,53 @@ void OfDatabase(std::string_view payload) {
       [](uint64_t n) { return EncodeNumber("sessions", n); });
 }
 
+// Of packs the row is fixed but for its number, which is the payload's.
+PackRow RowOf(std::string_view payload, std::string_view kind) {
+  const uint64_t count = Unpacker(payload).Number();
+  if (kind != kCheckpointPack) {
+    return {.kind = std::string(kind),
+            .last = VersionToBytes(9),
+            .first = VersionToBytes(1),
+            .count = count};
+  }
+  return {.kind = std::string(kind),
+          .last = IdToBytes({9, 9}),
+          .first = IdToBytes({1, 1}),
+          .count = count,
+          .runs = Packer().Text("run").bytes()};
+}
+std::string KeyOf(const PackRow& row) {
+  Packer key;
+  key.Text(row.kind).Text(row.last).Text(row.first).Number(row.count);
+  return KeyIn('p') + key.Text(row.runs).bytes();
+}
+void OfPack(std::string_view payload) {
+  const PackRow row = RowOf(payload, kCheckpointPack);
+  const auto read = DecodePack(kIn, row, SealRecord(payload, KeyOf(row)));
+  if (!read.ok()) return RequireRefusal(read.status());
+  if (read->empty()) return;
+  PackRow again;
+  const std::string record = EncodePack(kIn, *read, again);
+  const auto decoded = DecodePack(kIn, again, record);
+  Require(decoded.ok(), "what was encoded does not decode");
+  PackRow third;
+  Require(EncodePack(kIn, *decoded, third) == record,
+          "another record came back");
+}
+void OfValuePack(std::string_view payload) {
+  const PackRow row = RowOf(payload, ValuePackOf("ch"));
+  const auto read = DecodeValuePack(kIn, row, SealRecord(payload, KeyOf(row)));
+  if (!read.ok()) return RequireRefusal(read.status());
+  if (read->empty()) return;
+  PackRow again;
+  const std::string record = EncodePack(kIn, "ch", *read, again);
+  const auto decoded = DecodeValuePack(kIn, again, record);
+  Require(decoded.ok(), "what was encoded does not decode");
+  PackRow third;
+  Require(EncodePack(kIn, "ch", *decoded, third) == record,
+          "another record came back");
+}
+
 std::string Payload(const std::string& record) {
   return record.substr(8, record.size() - 16);
 }
@@ -105,21 +154,32 @@ std::vector<std::string> Seeds() {
   write.write.value = SavedValue::FromBytes("value");
   write.place = 5;
   write.arrival = 6;
+  StoredCheckpoint next = checkpoint;
+  next.header.id = {4, 5};
+  const std::vector<PackedCheckpoint> checkpoints = {
+      {checkpoint, {write, write}}, {next, {}}};
+  const std::vector<PackedValue> values = {
+      {6, {0, SavedValue::FromBytes("whole")}},
+      {7, {6, SavedValue::FromBytes("value")}}};
+  PackRow row;
   return {std::string("\0", 1) + Payload(EncodeThread({1, "t", 5, 6, 7})),
           "\1" + Payload(EncodeCheckpoint(kIn, checkpoint)),
           "\2" + Payload(EncodeValue(kIn, "ch", 7,
                                      {6, SavedValue::FromBytes("value")})),
           "\3" + Payload(EncodeWrite(kIn, kId, write)),
-          "\4" + Payload(EncodeNumber("sessions", 300))};
+          "\4" + Payload(EncodeNumber("sessions", 300)),
+          "\5" + Payload(EncodePack(kIn, checkpoints, row)),
+          "\6" + Payload(EncodePack(kIn, "ch", values, row))};
 }
 
 }  // namespace weir
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr void (*kKinds[])(std::string_view) = {
-      &weir::internal::Thread, &weir::internal::Header,
-      &weir::internal::OfChannel, &weir::internal::OfTask,
-      &weir::internal::OfDatabase};
+      &weir::internal::Thread,     &weir::internal::Header,
+      &weir::internal::OfChannel,  &weir::internal::OfTask,
+      &weir::internal::OfDatabase, &weir::internal::OfPack,
+      &weir::internal::OfValuePack};
   weir::Bytes input(data, size);
   const size_t kind = input.Byte() % std::size(kKinds);
   kKinds[kind](input.Rest());

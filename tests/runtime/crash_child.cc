@@ -19,6 +19,7 @@
 
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <sstream>
 #include <string>
@@ -235,9 +236,13 @@ class Chores {
   }
 
  private:
-  // With something large, whose pages are then free.
+  // With something large, whose pages are then free, and which is not to be
+  // compressed.
   Input Job(int n) {
-    return Update(graph_.job, n).Set(graph_.large, std::string(1 << 19, 'x'));
+    std::mt19937_64 random;
+    std::string noise;
+    while (noise.size() < 1 << 19) noise += static_cast<char>(random());
+    return Update(graph_.job, n).Set(graph_.large, std::move(noise));
   }
   absl::Status Prune(const ThreadId& thread) {
     absl::Status status;
@@ -262,7 +267,8 @@ void Live(const std::string& file, int runs) {
   Tell("ready");
   // The log is copied often.
   const absl::StatusOr<std::unique_ptr<SqliteCheckpointer>> opened =
-      SqliteCheckpointer::Open(file, {.wal_bytes = 1 << 18});
+      SqliteCheckpointer::Open(file,
+                               {.wal_bytes = 1 << 18, .pack_checkpoints = 8});
   if (!opened.ok()) return Fault("opening", opened.status());
   CrashStore store(**opened);
   Runtime runtime({.checkpointer = &store});

@@ -74,6 +74,8 @@ TEST(CrashPointsTest, NothingIsLostOrDoneTwiceAtWhicheverPointTheProcessEnds) {
                            "DELETE FROM event",
                            "DELETE FROM run",
                            "DELETE FROM thread",
+                           "INSERT INTO pack",
+                           "DELETE FROM pack",
                            "incremental_vacuum",
                            "run: admitted, stored",
                            "run: begun, stored",

@@ -30,6 +30,7 @@ class WeirConan(ConanFile):
         self.requires("onetbb/2021.12.0")
         self.requires("sqlite3/3.45.0")
         self.requires("xxhash/0.8.2")
+        self.requires("zstd/1.5.5")
 
     def validate(self):
         check_min_cppstd(self, 20)
