@@ -82,8 +82,9 @@ class WEIR_EXPORT RunStream {
   [[nodiscard]] Call NextAsync();
 
   // Has the rest read on the executor's workers, one call at a time, each event
-  // and then the end. No other reading after this. Destroying the stream waits
-  // for a call under way, unless it is done within one.
+  // and then the end; once the Runtime is gone, in this call. No other reading
+  // after this. Destroying the stream waits for a call under way, unless it is
+  // done within one.
   void Listen(std::function<void(const Event&)> on_event,
               std::function<void(const absl::Status&)> on_end);
 

@@ -116,7 +116,8 @@ const std::vector<Api::Route>& Api::Routes() {
       {.method = "DELETE", .path = "/threads/{t}", .takes = &Api::DeleteThread},
       {.method = "POST",
        .path = "/threads/{t}/copy",
-       .answers = &Api::CopyThread},
+       .answers = &Api::CopyThread,
+       .no_body = true},
       {.method = "GET",
        .path = "/threads/{t}/state",
        .answers = &Api::GetState},
@@ -162,7 +163,8 @@ const std::vector<Api::Route>& Api::Routes() {
        .takes = &Api::JoinStream},
       {.method = "POST",
        .path = "/threads/{t}/runs/{r}/cancel",
-       .takes = &Api::Cancel},
+       .takes = &Api::Cancel,
+       .no_body = true},
       {.method = "POST", .path = "/runs", .answers = &Api::StartRun},
       {.method = "POST", .path = "/runs/stream", .takes = &Api::StreamRun},
       {.method = "POST", .path = "/runs/wait", .takes = &Api::WaitRun},
@@ -330,7 +332,13 @@ void Api::Run(const Route& route, std::shared_ptr<ApiCall> call) {
           absl::StrFormat("run_id: '%s' is no UUID", call->id));
     }
     call->body = Json::object();
-    if (call->request.body.empty()) return absl::OkStatus();
+    if (call->request.body.empty()) {
+      if (route.method == "GET" || route.method == "DELETE" || route.no_body) {
+        return absl::OkStatus();
+      }
+      return absl::InvalidArgumentError(
+          "the body is empty; send JSON, {} if there is nothing to say");
+    }
     absl::StatusOr<Json> body = ParseJson(call->request.body);
     if (!body.ok()) return body.status();
     if (!body->is_object() && route.answers != &Api::StartBatch) {

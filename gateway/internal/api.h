@@ -94,8 +94,9 @@ class Api : public std::enable_shared_from_this<Api> {
     std::string_view path;  // "{t}", "{r}", "{c}" and "{a}" stand for ids.
     Answers answers = nullptr;
     Takes takes = nullptr;
-    bool waits = true;  // Whether it may call the Runtime.
-    bool open = false;  // Needs no key.
+    bool waits = true;     // Whether it may call the Runtime.
+    bool open = false;     // Needs no key.
+    bool no_body = false;  // It may come without a body.
   };
 
  private:
@@ -144,7 +145,7 @@ class Api : public std::enable_shared_from_this<Api> {
   absl::StatusOr<HttpResponse> StartBatch(ApiCall& call);
   absl::Status JoinStatelessStream(ApiCall& call);
 
-  absl::StatusOr<RunRequest> ReadRun(const Json& body);
+  absl::StatusOr<RunRequest> ReadRun(const Json& body, bool stateless);
   absl::StatusOr<ServedGraphs::Ptr> GraphOf(const ThreadInfo& thread) const;
   absl::StatusOr<Update> UpdateOf(const ServedGraph& graph,
                                   const Json& values) const;

@@ -10,6 +10,7 @@
 #include "weir/gateway/internal/api.h"
 #include "weir/gateway/internal/event_session.h"
 #include "weir/gateway/internal/wire_state.h"
+#include "weir/gateway/internal/wire_value.h"
 
 // The endpoints of runs.
 namespace weir {
@@ -118,9 +119,11 @@ absl::StatusOr<RunStatus> RunStatusOf(const std::string& text) {
 
 }  // namespace
 
-absl::StatusOr<RunRequest> Api::ReadRun(const Json& body) {
+absl::StatusOr<RunRequest> Api::ReadRun(const Json& body, bool stateless) {
   absl::StatusOr<RunRequest> request = ParseRunRequest(body, graphs_);
   if (!request.ok()) return request;
+  request->kwargs["temporary"] =
+      stateless && request->options.on_completion == OnCompletion::kDelete;
   if (!request->webhook.empty() && !options_.allow_webhooks) {
     return absl::InvalidArgumentError(
         "webhook: this gateway posts to nobody; GatewayOptions::allow_webhooks "
@@ -142,11 +145,14 @@ void Api::AddWebhook(RunRequest& request) {
     if (run.started_at) (*body)["run_started_at"] = WireTime(*run.started_at);
     if (run.ended_at) (*body)["run_ended_at"] = WireTime(*run.ended_at);
     (*body)["webhook_sent_at"] = WireTime(absl::Now());
-    if (!outcome.error.ok() && outcome.status != RunStatus::kInterrupted) {
-      (*body)["error"] = std::string(outcome.error.message());
-    } else if (outcome.status != RunStatus::kInterrupted) {
-      absl::StatusOr<Json> values = ParseJson(OutcomeJson(outcome));
+    if (outcome.status != RunStatus::kInterrupted) {
+      std::string text;
+      AppendWireValues(outcome.values, &text);
+      absl::StatusOr<Json> values = ParseJson(text);
       if (values.ok()) (*body)["values"] = *std::move(values);
+      if (!outcome.error.ok()) {
+        (*body)["error"] = std::string(outcome.error.message());
+      }
     }
     self->links_.deliver(url, JsonText(*body));
   };
@@ -156,7 +162,10 @@ std::string Api::RunText(const RunInfo& run) const {
   std::optional<RunNotes::Note> note = notes_.Find(run.id);
   Json kwargs = note.has_value() ? std::move(note->kwargs) : Json::object();
   if (!note.has_value()) {
+    kwargs["config"] = Json::object();
+    kwargs["context"] = Json::object();
     kwargs["stream_mode"] = WireModeNames(WireModesOf(run));
+    kwargs["temporary"] = false;
     kwargs["subgraphs"] = run.subgraphs;
     kwargs["resumable"] = run.resumable;
   }
@@ -188,13 +197,12 @@ WireEvents Api::ViewOf(const ThreadId& thread, const RunId& run) {
 }
 
 absl::StatusOr<HttpResponse> Api::StartRun(ApiCall& call) {
-  absl::StatusOr<RunRequest> request = ReadRun(call.body);
+  absl::StatusOr<RunRequest> request = ReadRun(call.body, call.thread.empty());
   if (!request.ok()) return request.status();
   const absl::StatusOr<RunInfo> run =
       runtime_.StartRun(call.thread, request->graph->name,
                         std::move(request->input), std::move(request->options));
   if (!run.ok()) return run.status();
-  request->kwargs["temporary"] = call.thread.empty();
   notes_.Add(run->id, {.thread = run->thread_id, .kwargs = request->kwargs});
   HttpResponse response = JsonAnswer(RunJson(*run, request->kwargs));
   response.fields.emplace_back("content-location",
@@ -210,14 +218,13 @@ absl::StatusOr<HttpResponse> Api::StartBatch(ApiCall& call) {
   std::vector<BatchRun> runs;
   std::vector<Json> kwargs;
   for (const Json& body : call.body) {
-    absl::StatusOr<RunRequest> request = ReadRun(body);
+    absl::StatusOr<RunRequest> request = ReadRun(body, /*stateless=*/true);
     if (!request.ok()) {
       return absl::Status(
           request.status().code(),
           absl::StrCat("run ", runs.size(), ": ",
                        std::string(request.status().message())));
     }
-    request->kwargs["temporary"] = true;
     kwargs.push_back(std::move(request->kwargs));
     runs.push_back({.graph = request->graph->name,
                     .input = std::move(request->input),
@@ -236,7 +243,7 @@ absl::StatusOr<HttpResponse> Api::StartBatch(ApiCall& call) {
 }
 
 absl::Status Api::StreamRun(ApiCall& call) {
-  absl::StatusOr<RunRequest> request = ReadRun(call.body);
+  absl::StatusOr<RunRequest> request = ReadRun(call.body, call.thread.empty());
   if (!request.ok()) return request.status();
   const bool resumable = request->options.resumable;
   const bool cancels = request->options.on_disconnect == OnDisconnect::kCancel;
@@ -251,7 +258,6 @@ absl::Status Api::StreamRun(ApiCall& call) {
   if (!stream.ok()) return stream.status();
   run.id = stream->run_id();
   run.thread_id = stream->thread_id();
-  request->kwargs["temporary"] = call.thread.empty();
   notes_.Add(run.id,
              {.thread = run.thread_id, .kwargs = std::move(request->kwargs)});
   return StreamTo(call, run, *std::move(stream), request->wire_modes,
@@ -354,7 +360,7 @@ absl::Status Api::JoinStatelessStream(ApiCall& call) {
 }
 
 absl::Status Api::WaitRun(ApiCall& call) {
-  absl::StatusOr<RunRequest> request = ReadRun(call.body);
+  absl::StatusOr<RunRequest> request = ReadRun(call.body, call.thread.empty());
   if (!request.ok()) return request.status();
   const bool cancels = request->options.on_disconnect == OnDisconnect::kCancel;
   const auto waiter = std::make_shared<Waiter>(call.exchange);
@@ -372,7 +378,6 @@ absl::Status Api::WaitRun(ApiCall& call) {
       runtime_.StartRun(call.thread, request->graph->name,
                         std::move(request->input), std::move(request->options));
   if (!run.ok()) return run.status();
-  request->kwargs["temporary"] = stateless;
   notes_.Add(run->id,
              {.thread = run->thread_id, .kwargs = std::move(request->kwargs)});
   const std::string path = RunPath(call.thread, run->id);

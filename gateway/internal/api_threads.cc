@@ -271,8 +271,11 @@ absl::StatusOr<HttpResponse> Api::GetThread(ApiCall& call) {
 }
 
 absl::StatusOr<std::string> Api::ThreadText(const ThreadInfo& thread) const {
-  if (thread.status != ThreadStatus::kInterrupted) return ThreadJson(thread);
-  // Which tasks ask.
+  if (thread.status != ThreadStatus::kInterrupted &&
+      thread.status != ThreadStatus::kError) {
+    return ThreadJson(thread);
+  }
+  // Which tasks ask, or have failed.
   const absl::StatusOr<StateSnapshot> state = runtime_.GetState(thread.id);
   // Or it has been deleted meanwhile.
   if (absl::IsNotFound(state.status())) return ThreadJson(thread);
@@ -325,6 +328,9 @@ absl::Status Api::DeleteThread(ApiCall& call) {
 
 absl::StatusOr<HttpResponse> Api::CopyThread(ApiCall& call) {
   const absl::StatusOr<ThreadInfo> copy = runtime_.CopyThread(call.thread);
+  if (absl::IsNotFound(copy.status())) {  // 409, as the API's description says.
+    return absl::FailedPreconditionError(copy.status().message());
+  }
   if (!copy.ok()) return copy.status();
   return JsonAnswer(ThreadJson(*copy));
 }

@@ -125,17 +125,24 @@ bool MayStop(const Graph& graph, const StartOptions& options) {
          !graph.compiled().interrupt_after.empty();
 }
 
-Json Kwargs(const Json& body, const RunRequest& request) {
+Json Kwargs(const Json& body, const std::vector<std::string>& modes,
+            const RunRequest& request) {
   Json kwargs = Json::object();
-  for (const char* name : {"input", "command", "config", "context"}) {
+  for (const char* name : {"input", "command"}) {
     const auto it = body.find(name);
     if (it != body.end()) kwargs[name] = *it;
   }
-  kwargs["stream_mode"] = WireModeNames(request.wire_modes);
+  for (const char* name : {"config", "context"}) {
+    const Json* const given = Find(body, name);
+    kwargs[name] = given == nullptr ? Json::object() : *given;
+  }
+  kwargs["stream_mode"] =
+      modes.empty() ? WireModeNames(request.wire_modes) : modes;
   for (const char* name : {"interrupt_before", "interrupt_after", "webhook"}) {
     const auto it = body.find(name);
     if (it != body.end() && !it->is_null()) kwargs[name] = *it;
   }
+  kwargs["temporary"] = false;  // Which the endpoint knows.
   kwargs["subgraphs"] = request.options.subgraphs;
   kwargs["resumable"] = request.options.resumable;
   return kwargs;
@@ -289,7 +296,7 @@ absl::StatusOr<RunRequest> ParseRunRequest(const Json& body,
                     input == body.end() ? Json() : *input, command);
   if (!begins.ok()) return begins.status();
   request.input = *std::move(begins);
-  request.kwargs = Kwargs(body, request);
+  request.kwargs = Kwargs(body, modes, request);
   return request;
 }
 

@@ -238,6 +238,10 @@ absl::StatusOr<Metadata> MetadataFromJson(const Json& json) {
 
 std::string ThreadJson(const ThreadInfo& thread, const StateSnapshot* state) {
   const bool has_run = !thread.graph.empty();
+  const bool waits = thread.status == ThreadStatus::kInterrupted ||
+                     thread.status == ThreadStatus::kError;
+  // A first run that is under way has left nothing yet.
+  const bool has_state = has_run && (waits || !thread.values.items().empty());
   std::string out;
   {
     JsonObject data(&out);
@@ -258,11 +262,9 @@ std::string ThreadJson(const ThreadInfo& thread, const StateSnapshot* state) {
       ttl.Field("ttl")->append(
           absl::StrCat(absl::ToDoubleMinutes(*thread.ttl)));
     }
-    if (has_run) {
+    if (has_state) {
       AppendWireValues(thread.values, data.Field("values"));
       JsonObject interrupts(data.Field("interrupts"));
-      const bool waits = thread.status == ThreadStatus::kInterrupted ||
-                         thread.status == ThreadStatus::kError;
       if (state != nullptr) {
         for (const TaskState& task : state->tasks) {
           if (!waits) break;
@@ -278,6 +280,26 @@ std::string ThreadJson(const ThreadInfo& thread, const StateSnapshot* state) {
   return out;
 }
 
+namespace {
+
+// `kwargs`, whose config says which run and graph it is of.
+Json WithIds(Json kwargs, const RunInfo& run, const std::string& assistant,
+             const std::string& metadata) {
+  const auto config = kwargs.find("config");
+  if (config == kwargs.end() || !config->is_object()) return kwargs;
+  Json& configurable = (*config)["configurable"];
+  if (!configurable.is_object()) configurable = Json::object();
+  configurable["run_id"] = run.id;
+  configurable["thread_id"] = run.thread_id;
+  configurable["graph_id"] = run.graph;
+  configurable["assistant_id"] = assistant;
+  absl::StatusOr<Json> all = ParseJson(metadata);
+  if (all.ok()) (*config)["metadata"] = *std::move(all);
+  return kwargs;
+}
+
+}  // namespace
+
 std::string RunJson(const RunInfo& run, const Json& kwargs) {
   const std::string assistant = AssistantId(run.graph);
   std::string out;
@@ -286,16 +308,19 @@ std::string RunJson(const RunInfo& run, const Json& kwargs) {
     data.Text("run_id", run.id);
     data.Text("thread_id", run.thread_id);
     data.Text("assistant_id", assistant);
+    std::string metadata_text;
     {
-      JsonObject metadata(data.Field("metadata"));
+      JsonObject metadata(&metadata_text);
       metadata.Text("created_by", "system");
       metadata.Text("graph_id", run.graph);
       metadata.Text("assistant_id", assistant);
       AppendOthers(run.metadata, {"created_by", "graph_id", "assistant_id"},
                    &metadata);
     }
+    data.Field("metadata")->append(metadata_text);
     data.Text("status", RunStatusName(run.status));
-    data.Field("kwargs")->append(JsonText(kwargs));
+    data.Field("kwargs")->append(
+        JsonText(WithIds(kwargs, run, assistant, metadata_text)));
     data.Text("multitask_strategy", MultitaskStrategyName(run.multitask));
     data.Text("created_at", WireTime(run.created_at));
     data.Text("updated_at", WireTime(run.updated_at));

@@ -29,6 +29,14 @@ class ReaderGate {
     absl::MutexLock lock(&mutex_);
     ++inside_;
   }
+  // Enters nobody, and says so, once somebody waits until it is empty: the
+  // executor may be gone then.
+  bool EnterIfOpen() {
+    absl::MutexLock lock(&mutex_);
+    if (closed_) return false;
+    ++inside_;
+    return true;
+  }
   void Leave() {
     absl::MutexLock lock(&mutex_);
     if (--inside_ == 0 && empty_ != nullptr) empty_->Notify();
@@ -36,6 +44,7 @@ class ReaderGate {
   // Calls nothing and enters nobody: `empty` is notified once nobody is inside.
   void WhenEmpty(absl::Notification* empty) {
     absl::MutexLock lock(&mutex_);
+    closed_ = true;
     if (inside_ == 0) {
       empty->Notify();
     } else {
@@ -46,6 +55,7 @@ class ReaderGate {
  private:
   absl::Mutex mutex_;
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Notification* empty_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
@@ -102,8 +112,15 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
               std::function<void(const absl::Status&)> on_end) {
     on_event_ = std::move(on_event);
     on_end_ = std::move(on_end);
-    gate_->Enter();
-    Post(this->shared_from_this(), &Reader::Drain);
+    const std::shared_ptr<Reader> self = this->shared_from_this();
+    if (gate_->EnterIfOpen()) return Post(self, &Reader::Drain);
+    // All that will ever come is there.
+    while (BeginCall()) {
+      const Record* const record = Poll();
+      record != nullptr ? on_event_(*record) : on_end_(status());
+      EndCall();
+      if (record == nullptr) return;
+    }
   }
 
   // The owner leaves: no call of Listen() is made after this, and none is under

@@ -334,8 +334,10 @@ void Service::ForgetRun(const RunPtr& run, Later* later) {
   if (run->retention_timer != 0) executor->Cancel(run->retention_timer);
   runs_.erase(std::string_view(run->id()));
   std::erase(run->thread->runs, run);
-  // Whoever reads what is kept of it has come to its end.
-  if (run->resumable && run->announced && !run->expired) {
+  // Whoever reads what is kept of it has come to its end; but a stateless run
+  // that ends is not taken from its readers.
+  if (run->resumable && run->announced && !run->expired &&
+      !run->thread->temporary) {
     later->Do([run] {
       EventLog<Event>* const log = run->log.if_open();
       if (log != nullptr) log->DropBefore(log->next_id());

@@ -2,6 +2,7 @@
 #define WEIR_TESTS_GATEWAY_HTTP_CLIENT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,27 @@ class HttpClient {
     }
     return parser.release();
   }
+  // The head of the next answer, whose body is then read piece by piece.
+  const Response& ReadHead() {
+    boost::system::error_code error;
+    parser_.emplace();
+    parser_->body_limit(64 << 20);
+    boost::beast::http::read_header(socket_, buffer_, *parser_, error);
+    if (error) parser_->get().result(0u);
+    return parser_->get();
+  }
+  const Response& head() const { return parser_->get(); }
+  // What has come of the body.
+  const std::string& body() const { return parser_->get().body(); }
+  // Waits for more of it; false at its end, or once the server is gone.
+  bool ReadMore() {
+    boost::system::error_code error;
+    if (parser_->is_done()) return false;
+    boost::beast::http::read_some(socket_, buffer_, *parser_, error);
+    return !error;
+  }
+  // Whether the body came whole.
+  bool IsWhole() const { return parser_->is_done(); }
   // All bytes up to and with the first `last`, or until the server is gone.
   std::string ReadUntil(std::string_view last) {
     std::string text;
@@ -96,6 +118,38 @@ class HttpClient {
   boost::asio::io_context context_;
   boost::asio::ip::tcp::socket socket_;
   boost::beast::flat_buffer buffer_;
+  std::optional<
+      boost::beast::http::response_parser<boost::beast::http::string_body>>
+      parser_;
+};
+
+// Takes requests on a port of this machine, one after another.
+class HttpSink {
+ public:
+  using Request = boost::beast::http::request<boost::beast::http::string_body>;
+
+  HttpSink()
+      : acceptor_(context_, {boost::asio::ip::address_v4::loopback(), 0}) {}
+
+  uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  // Waits for the next request, and answers 200.
+  Request Next() {
+    boost::asio::ip::tcp::socket socket(context_);
+    boost::beast::flat_buffer buffer;
+    Request request;
+    boost::system::error_code error;
+    acceptor_.accept(socket, error);
+    boost::beast::http::read(socket, buffer, request, error);
+    constexpr std::string_view kOk =
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    boost::asio::write(socket, boost::asio::buffer(kOk.data(), kOk.size()),
+                       error);
+    return request;
+  }
+
+ private:
+  boost::asio::io_context context_;
+  boost::asio::ip::tcp::acceptor acceptor_;
 };
 
 // One request on a connection of its own.

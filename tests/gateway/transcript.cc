@@ -176,14 +176,6 @@ bool IsTime(std::string_view text) {
   return true;
 }
 
-bool IsDifference(const std::vector<Difference>& expected,
-                  Difference::Kind kind, const std::string& path) {
-  return std::ranges::any_of(expected, [&](const Difference& difference) {
-    return difference.kind == kind &&
-           (path == difference.path || EndsWith(path, "." + difference.path));
-  });
-}
-
 bool IsMessage(const Json& json) {
   return json.contains("content") && json.contains("type");
 }
@@ -309,11 +301,38 @@ bool Names::Match(std::string_view recorded, std::string_view actual) {
   return true;
 }
 
+bool IsExpected(const std::vector<Difference>& expected, Difference::Kind kind,
+                const std::string& path, const Json& weir,
+                std::set<size_t>* used) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const Difference& difference = expected[i];
+    if (difference.kind != kind ||
+        (path != difference.path && !EndsWith(path, "." + difference.path)) ||
+        (!difference.weir.empty() &&
+         weir != Json::parse(difference.weir, nullptr, false))) {
+      continue;
+    }
+    if (used != nullptr) used->insert(i);
+    return true;
+  }
+  return false;
+}
+
 void Compare(const std::string& path, const Json& recorded, const Json& actual,
              const std::vector<Difference>& expected, Names* names,
-             std::vector<std::string>* found) {
+             std::vector<std::string>* found, std::set<size_t>* used) {
   using Kind = Difference::Kind;
-  if (IsDifference(expected, Kind::kValue, path)) return;
+  if (IsExpected(expected, Kind::kValue, path, actual, nullptr)) {
+    Names trial = *names;
+    std::vector<std::string> differs;
+    Compare("", recorded, actual, {}, &trial, &differs);
+    if (differs.empty()) {
+      *names = std::move(trial);
+    } else {
+      IsExpected(expected, Kind::kValue, path, actual, used);
+    }
+    return;
+  }
   const auto differ = [&] {
     found->push_back(absl::StrCat(path, ": recorded ", recorded.dump(),
                                   ", weir has ", actual.dump()));
@@ -326,8 +345,14 @@ void Compare(const std::string& path, const Json& recorded, const Json& actual,
   }
   if (recorded.is_array() && actual.is_array()) {
     if (recorded.size() != actual.size()) return differ();
+    Json in_order = actual;
+    if (recorded.size() > 1 &&
+        IsExpected(expected, Kind::kOrder, path, actual, used)) {
+      std::reverse(in_order.begin(), in_order.end());
+    }
     for (size_t i = 0; i < recorded.size(); ++i) {
-      Compare(path + ".[]", recorded[i], actual[i], expected, names, found);
+      Compare(path + ".[]", recorded[i], in_order[i], expected, names, found,
+              used);
     }
     return;
   }
@@ -350,7 +375,7 @@ void Compare(const std::string& path, const Json& recorded, const Json& actual,
     }
     const std::string inside = path + "." + key;
     if (!actual.contains(actual_key)) {
-      if (!IsDifference(expected, Kind::kMissing, inside)) {
+      if (!IsExpected(expected, Kind::kMissing, inside, Json(), used)) {
         found->push_back(
             absl::StrCat(inside, ": weir has it not; recorded ", json.dump()));
       }
@@ -358,18 +383,20 @@ void Compare(const std::string& path, const Json& recorded, const Json& actual,
     }
     key_of.emplace(actual_key, key);
     order.push_back(actual_key);
-    Compare(inside, json, actual[actual_key], expected, names, found);
+    Compare(inside, json, actual[actual_key], expected, names, found, used);
   }
   std::vector<std::string> actual_order;
   for (const auto& [key, json] : actual.items()) {
     if (key_of.contains(key)) {
       actual_order.push_back(key);
-    } else if (!IsDifference(expected, Kind::kExtra, path + "." + key)) {
+    } else if (!IsExpected(expected, Kind::kExtra, path + "." + key, json,
+                           used)) {
       found->push_back(absl::StrCat(path, ".", key, ": not recorded; weir has ",
                                     json.dump()));
     }
   }
-  if (!IsMessage(recorded) && order != actual_order) {
+  if (!IsMessage(recorded) && order != actual_order &&
+      !IsExpected(expected, Kind::kOrder, path, actual, used)) {
     found->push_back(path + ": the fields are in another order: recorded " +
                      Json(order).dump() + ", weir has " +
                      Json(actual_order).dump());

@@ -1,8 +1,10 @@
 #ifndef WEIR_TESTS_GATEWAY_TRANSCRIPT_H_
 #define WEIR_TESTS_GATEWAY_TRANSCRIPT_H_
 
+#include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,21 +80,30 @@ struct Difference {
     kMissing,  // The recording has the field, weir has not.
     kExtra,    // The reverse.
     kValue,    // Both have it, and it may be anything.
+    kOrder,    // Fields are in another order; a list is the other way round.
   };
   Kind kind;
   // The end of a path: "metadata.versions" is that of all such fields. Elements
   // of lists are "[]"; the first part is where the JSON is from.
   std::string path;
   std::string why;
+  // As JSON, what weir has, if that is all that it may have.
+  std::string weir{};
 };
+
+// Whether this is one of `expected`; its index goes to `used`, unless null.
+bool IsExpected(const std::vector<Difference>& expected, Difference::Kind kind,
+                const std::string& path, const nlohmann::ordered_json& weir,
+                std::set<size_t>* used);
 
 // Appends a line to `found` for each place in which `actual` is not
 // `recorded`, other than as `expected` says. Fields must be in the same order,
-// but for those of messages.
+// but for those of messages. `used` gets the indices of those of `expected`
+// that were met with.
 void Compare(const std::string& path, const nlohmann::ordered_json& recorded,
              const nlohmann::ordered_json& actual,
              const std::vector<Difference>& expected, Names* names,
-             std::vector<std::string>* found);
+             std::vector<std::string>* found, std::set<size_t>* used = nullptr);
 
 }  // namespace weir
 

@@ -1,6 +1,7 @@
 #include "tests/gateway/transcript.h"
 
 #include <fstream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -195,6 +196,28 @@ TEST(CompareTest, PassesOverWhatIsExpectedToDiffer) {
   EXPECT_THAT(differences(Kind::kExtra, "e"), SizeIs(2));
   EXPECT_THAT(differences(Kind::kMissing, "e"), SizeIs(3));
   EXPECT_THAT(differences(Kind::kMissing, "[].b"), SizeIs(3));
+}
+
+TEST(CompareTest, SaysWhichOfTheExpectedItMet) {
+  const std::vector<Difference> expected = {
+      {Kind::kValue, "a", "", "2"},      // Is 2, indeed.
+      {Kind::kValue, "b", "", "3"},      // Is 2.
+      {Kind::kValue, "c", ""},           // The same.
+      {Kind::kOrder, "d", ""},           // The other way round.
+      {Kind::kOrder, "x", ""},           // Fields, too.
+      {Kind::kExtra, "e", "", "[]"},     // Is there, and is that.
+      {Kind::kMissing, "f", ""},         // Missing.
+      {Kind::kMissing, "elsewhere", ""}  // Is not looked at.
+  };
+  Names names;
+  std::vector<std::string> found;
+  std::set<size_t> used;
+  Compare("x",
+          Json::parse(R"({"a":1,"b":1,"c":"<id-1>","d":[1,"<id-1>"],"f":0})"),
+          Json::parse(R"({"e":[],"b":2,"a":2,"c":"i","d":["i",1]})"), expected,
+          &names, &found, &used);
+  EXPECT_THAT(found, ElementsAre(HasSubstr("x.b: recorded 1, weir has 2")));
+  EXPECT_THAT(used, ElementsAre(0, 3, 4, 5, 6));
 }
 
 TEST(CompareTest, KeysMayBeNames) {

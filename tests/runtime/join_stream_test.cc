@@ -467,6 +467,16 @@ TEST_F(JoinStreamTest, RollbackIsTheLastEvent) {
   EXPECT_EQ(stream.status().code(), absl::StatusCode::kAborted);
 }
 
+TEST_F(JoinStreamTest, ReadersOfAStatelessRunThatIsGoneGetItAll) {
+  for (const bool resumable : {false, true}) {
+    SCOPED_TRACE(resumable);
+    RunStream stream =
+        Stream("", "emit", {.modes = kCustom, .resumable = resumable});
+    RunAll();
+    EXPECT_EQ(Read(stream), "0..15 end");
+  }
+}
+
 TEST_F(JoinStreamTest, ReadersOwnTroubleIsNoEvent) {
   const ThreadId thread = runtime_->CreateThread();
   RunStream slow = Stream(

@@ -679,6 +679,26 @@ TEST_F(ThreadStreamTest, ListenerIsToldAndMayDestroyItsStream) {
   });
 }
 
+TEST_F(ThreadStreamTest, ListenerIsToldWhatIsLeftWhenTheRuntimeIsGone) {
+  const ThreadId thread = runtime_->CreateThread();
+  ThreadStream stream = Open(thread);
+  const RunInfo started = Start(thread, "emit", Resumable());
+  (void)Outcome(started);
+  RunStream run =
+      *runtime_->JoinStream(thread, started.id, {.last_event_id = -1});
+  runtime_ = nullptr;
+  absl::Status ended;
+  stream.Listen([](const ThreadEvent&) {},
+                [&ended](const absl::Status& s) { ended = s; });
+  EXPECT_EQ(CodeOf(ended), "UNAVAILABLE");
+  int events = 0;
+  bool told = false;
+  run.Listen([&events](const Event&) { ++events; },
+             [&told](const absl::Status&) { told = true; });
+  EXPECT_GT(events, 1);
+  EXPECT_TRUE(told);
+}
+
 TEST_F(ThreadStreamTest, StreamOutlivesItsRuntime) {
   const ThreadId thread = runtime_->CreateThread();
   ThreadStream stream = Open(thread, {.modes = AllModes()});
