@@ -147,6 +147,8 @@ class Api : public std::enable_shared_from_this<Api> {
 
   absl::StatusOr<RunRequest> ReadRun(const Json& body, bool stateless);
   absl::StatusOr<ServedGraphs::Ptr> GraphOf(const ThreadInfo& thread) const;
+  // Whether a thread without a state has none, or one that nobody can read.
+  absl::Status CheckRead(const ThreadInfo& thread) const;
   absl::StatusOr<Update> UpdateOf(const ServedGraph& graph,
                                   const Json& values) const;
   absl::StatusOr<StateUpdate> StateUpdateOf(const ServedGraph& graph,

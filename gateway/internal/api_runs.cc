@@ -356,7 +356,12 @@ absl::Status Api::JoinStatelessStream(ApiCall& call) {
                         call.id, call.id));
   }
   call.thread = note->thread;
-  return JoinStream(call);
+  const absl::Status joined = JoinStream(call);
+  if (!absl::IsNotFound(joined)) return joined;
+  return absl::NotFoundError(absl::StrFormat(
+      "run '%s' is over and deleted, as runs without a thread are; start it on "
+      "a thread, or with on_completion \"keep\"",
+      call.id));
 }
 
 absl::Status Api::WaitRun(ApiCall& call) {
@@ -521,10 +526,13 @@ absl::StatusOr<HttpResponse> Api::CancelMany(ApiCall& call) {
   if (!status.ok()) return status.status();
   if (*status == "all") {
     query.all = true;
-  } else if (!status->empty()) {
-    const absl::StatusOr<RunStatus> parsed = RunStatusOf(*status);
-    if (!parsed.ok()) return parsed.status();
-    query.status = *parsed;
+  } else if (*status == "pending" || *status == "running") {
+    query.status =
+        *status == "pending" ? RunStatus::kPending : RunStatus::kRunning;
+  } else if (!status->empty() || query.runs.empty()) {
+    return absl::InvalidArgumentError(
+        "give run_ids, with their thread_id, or the status \"pending\", "
+        "\"running\" or \"all\"");
   }
   if (absl::Status s = runtime_.CancelMany(query, {.action = *action});
       !s.ok()) {

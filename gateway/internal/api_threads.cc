@@ -137,6 +137,16 @@ absl::StatusOr<ServedGraphs::Ptr> Api::GraphOf(const ThreadInfo& thread) const {
   return graphs_.Find(thread.graph);
 }
 
+absl::Status Api::CheckRead(const ThreadInfo& thread) const {
+  if (thread.graph.empty() || graphs_.Find(thread.graph).ok()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "thread '%s' is of graph '%s', which is not served here, and only that "
+      "can read its state",
+      thread.id, thread.graph));
+}
+
 absl::StatusOr<Update> Api::UpdateOf(const ServedGraph& graph,
                                      const Json& values) const {
   if (graph.options.input == nullptr) {
@@ -343,6 +353,9 @@ absl::StatusOr<HttpResponse> Api::StateAnswer(ApiCall& call,
   const absl::StatusOr<StateSnapshot> state = runtime_.GetState(
       call.thread, {.at = std::move(at), .subgraphs = subgraphs});
   if (!state.ok()) return state.status();
+  if (!state->ref.id.has_value()) {
+    if (absl::Status s = CheckRead(*thread); !s.ok()) return s;
+  }
   return JsonAnswer(StateJson(*state, thread->graph));
 }
 
@@ -444,6 +457,9 @@ absl::StatusOr<HttpResponse> Api::GetHistory(ApiCall& call) {
   const absl::StatusOr<std::vector<StateSnapshot>> history =
       runtime_.GetHistory(call.thread, std::move(which), std::move(of));
   if (!history.ok()) return history.status();
+  if (history->empty()) {
+    if (absl::Status s = CheckRead(*thread); !s.ok()) return s;
+  }
   std::string body = "[";
   for (const StateSnapshot& state : *history) {
     absl::StrAppend(&body, body.size() > 1 ? ", " : "",

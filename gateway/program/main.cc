@@ -19,7 +19,9 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gateway/program/graphs.h"
@@ -104,8 +106,10 @@ int Serve(const sigset_t& signals) {
     }
   }
   if (absl::Status s = gateway.Start(); !s.ok()) return Fail(s);
-  std::cout << "listening at http://" << absl::GetFlag(FLAGS_address) << ':'
-            << gateway.port() << std::endl;
+  const std::string address = absl::GetFlag(FLAGS_address);
+  const bool is_v6 = absl::StrContains(address, ":");
+  std::cout << "listening at http://" << (is_v6 ? "[" + address + "]" : address)
+            << ':' << gateway.port() << std::endl;
 
   int signal = 0;
   sigwait(&signals, &signal);
@@ -121,6 +125,11 @@ int Serve(const sigset_t& signals) {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): what could throw is told not to.
 int main(int argc, char** argv) {
+  absl::FlagsUsageConfig usage;
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "gateway/program/main.cc");
+  };
+  absl::SetFlagsUsageConfig(usage);
   absl::SetProgramUsageMessage(
       "serves weir's example graphs over HTTP\n"
       "  weir-gateway --graph joke --port 2024 --db runs.db");
