@@ -66,7 +66,8 @@ struct GatewayOptions {
   size_t max_body_bytes = 16 << 20;
   // For a whole request to come, from the end of the one before.
   absl::Duration request_timeout = absl::Seconds(60);
-  // For a client to take some of what it was sent.
+  // For a client to take some of what it was sent: of a stream, 64 KiB; of a
+  // whole answer, each MiB.
   absl::Duration write_timeout = absl::Seconds(60);
   // How often a stream shows that it lives, where nothing else does.
   absl::Duration heartbeat = absl::Seconds(5);

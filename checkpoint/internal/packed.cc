@@ -163,6 +163,7 @@ absl::StatusOr<std::vector<PackedCheckpoint>> DecodePack(
   std::vector<PackedCheckpoint> checkpoints;
   Unpacker bytes(*payload);
   const uint64_t count = bytes.Count();
+  if (!bytes.ok() || count != row.count) return Undecodable(in, row);
   for (uint64_t i = 0; i < count; ++i) {
     PackedCheckpoint next;
     Checkpoint& header = next.checkpoint.header;
@@ -178,7 +179,7 @@ absl::StatusOr<std::vector<PackedCheckpoint>> DecodePack(
     }
     checkpoints.push_back(std::move(next));
   }
-  if (!bytes.done() || count != row.count) return Undecodable(in, row);
+  if (!bytes.done()) return Undecodable(in, row);
   return checkpoints;
 }
 
@@ -197,12 +198,13 @@ absl::StatusOr<std::vector<PackedValue>> DecodeValuePack(
   std::vector<PackedValue> values;
   Unpacker bytes(*payload);
   const uint64_t count = bytes.Count();
+  if (!bytes.ok() || count != row.count) return Undecodable(in, row);
   for (uint64_t i = 0; i < count && bytes.ok(); ++i) {
     PackedValue& next = values.emplace_back();
     next.first = bytes.Number();
     if (!FromPayload(bytes.Text(), next.second)) return Undecodable(in, row);
   }
-  if (!bytes.done() || count != row.count) return Undecodable(in, row);
+  if (!bytes.done()) return Undecodable(in, row);
   return values;
 }
 

@@ -56,7 +56,7 @@ constexpr char kDropValue[] =
     "DELETE FROM value WHERE ns_id=?1 AND channel=?2 AND version=?3";
 
 constexpr char kPutPack[] = "INSERT INTO pack VALUES(?1,?2,?3,?4,?5,?6,?7)";
-constexpr char kPutRun[] = "INSERT INTO pack_run VALUES(?1,?2,?3)";
+constexpr char kPutRun[] = "INSERT OR IGNORE INTO pack_run VALUES(?1,?2,?3)";
 constexpr char kDropPack[] =
     "DELETE FROM pack WHERE ns_id=?1 AND kind=?2 AND last=?3";
 constexpr char kDropRun[] =
@@ -186,8 +186,10 @@ absl::Status Packs::ReadOldest(const StoredNamespace& in, Oldest& oldest) {
   bytes = 0;
   for (size_t i = 0; i < oldest.bytes.size(); ++i) {
     bytes += oldest.bytes[i];
-    if (i > 0 && bytes > kMaxPackBytes) oldest.checkpoints.resize(i);
-    if (bytes > kMaxPackBytes) break;
+    if (bytes <= kMaxPackBytes) continue;
+    // One that is too large alone has a pack of its own.
+    oldest.checkpoints.resize(std::max<size_t>(i, 1));
+    break;
   }
   std::map<std::string, std::set<uint64_t>> versions;
   for (const PackedCheckpoint& packed : oldest.checkpoints) {
@@ -208,6 +210,7 @@ absl::Status Packs::ReadOldest(const StoredNamespace& in, Oldest& oldest) {
 absl::Status Packs::ReadWrites(const StoredNamespace& in, Oldest& oldest) {
   const CheckpointId first = oldest.checkpoints.front().checkpoint.header.id;
   const CheckpointId last = oldest.checkpoints.back().checkpoint.header.id;
+  const std::vector<size_t> without = oldest.bytes;
   size_t at = 0;
   size_t bytes = 0;  // Of the writes of that one, as far as they are read.
   Rows rows(db_, kWrites, in.row, first, last, int64_t{kMaxPackedWritesBytes});
@@ -221,6 +224,7 @@ absl::Status Packs::ReadWrites(const StoredNamespace& in, Oldest& oldest) {
     if (!there || bytes > kMaxPackedWritesBytes) {
       oldest.all_writes = false;
       of.writes.clear();
+      oldest.bytes[at] = without[at];
       continue;
     }
     absl::StatusOr<StoredWrite> write =
@@ -235,6 +239,7 @@ absl::Status Packs::ReadWrites(const StoredNamespace& in, Oldest& oldest) {
     if (bytes <= kMaxPackedWritesBytes) continue;
     oldest.all_writes = false;
     of.writes.clear();
+    oldest.bytes[at] = without[at];
   }
   return rows.status();
 }

@@ -55,8 +55,7 @@ HttpResponse JsonAnswer(std::string body) {
 void RunNotes::Add(const RunId& run, Note note) {
   if (note.kwargs.dump(-1, ' ', false, Json::error_handler_t::replace).size() >
       kMostBytes) {
-    note.kwargs.erase("input");
-    note.kwargs.erase("command");
+    note.kwargs = Json::object();
   }
   absl::MutexLock lock(&mutex_);
   if (!notes_.insert_or_assign(run, std::move(note)).second) return;
@@ -64,6 +63,16 @@ void RunNotes::Add(const RunId& run, Note note) {
   if (oldest_first_.size() <= kMost) return;
   notes_.erase(oldest_first_.front());
   oldest_first_.pop_front();
+}
+
+void RunNotes::Forget(const std::string& id) {
+  absl::MutexLock lock(&mutex_);
+  const auto is_meant = [&id](const auto& note) {
+    return note.first == id || note.second.thread == id;
+  };
+  absl::erase_if(notes_, is_meant);
+  std::erase_if(oldest_first_,
+                [this](const RunId& run) { return !notes_.contains(run); });
 }
 
 std::optional<RunNotes::Note> RunNotes::Find(const RunId& run) const {
@@ -226,10 +235,11 @@ bool Api::IsOwnOrigin(const HttpRequest& request,
 
 absl::Status Api::CheckCaller(const HttpRequest& request, bool open) const {
   const std::string_view host = HostName(request.Field("host"));
-  const bool known_host =
-      options_.allowed_hosts.empty()
-          ? !IsLoopback(options_.address) || host.empty() || IsLoopback(host)
-          : Has(options_.allowed_hosts, host);
+  const bool known_host = options_.allowed_hosts.empty()
+                              ? !IsLoopback(options_.address) ||
+                                    request.Field("host").empty() ||
+                                    IsLoopback(host)
+                              : Has(options_.allowed_hosts, host);
   if (!known_host) {
     return absl::PermissionDeniedError(absl::StrFormat(
         "this is not '%s': name it in GatewayOptions::allowed_hosts if it is",
@@ -305,6 +315,9 @@ void Api::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
     HttpResponse response = JsonAnswer(ErrorBody(absl::NotFoundError(
         absl::StrFormat("there is no %s %s", request.method, request.target))));
     response.status = 404;
+    for (auto& field : CorsFields(request)) {
+      response.fields.push_back(std::move(field));
+    }
     if (!allowed.empty()) {
       response.status = 405;
       response.fields.emplace_back("allow", allowed);
@@ -322,7 +335,8 @@ void Api::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
 
 void Api::Run(const Route& route, std::shared_ptr<ApiCall> call) {
   const auto check = [&call, &route]() -> absl::Status {
-    if (!call->thread.empty() && !IsUuid(call->thread)) {
+    if (absl::StrContains(std::string(route.path), "{t}") &&
+        !IsUuid(call->thread)) {
       return absl::InvalidArgumentError(
           absl::StrFormat("thread_id: '%s' is no UUID", call->thread));
     }

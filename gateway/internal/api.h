@@ -40,6 +40,8 @@ class RunNotes {
 
   void Add(const RunId& run, Note note);
   std::optional<Note> Find(const RunId& run) const;
+  // Those of the run, or of the thread, of this id.
+  void Forget(const std::string& id);
 
  private:
   static constexpr size_t kMost = 10'000;
@@ -149,8 +151,6 @@ class Api : public std::enable_shared_from_this<Api> {
   absl::StatusOr<ServedGraphs::Ptr> GraphOf(const ThreadInfo& thread) const;
   // Whether a thread without a state has none, or one that nobody can read.
   absl::Status CheckRead(const ThreadInfo& thread) const;
-  absl::StatusOr<Update> UpdateOf(const ServedGraph& graph,
-                                  const Json& values) const;
   absl::StatusOr<StateUpdate> StateUpdateOf(const ServedGraph& graph,
                                             const Json& update) const;
   absl::StatusOr<std::string> ThreadText(const ThreadInfo& thread) const;

@@ -70,27 +70,33 @@ class Waiter {
   explicit Waiter(std::shared_ptr<HttpExchange> exchange)
       : exchange_(std::move(exchange)) {}
 
+  // A run that is rolled back tells nobody that it has ended.
+  ~Waiter() {
+    if (begun_ && !outcome_.has_value()) {
+      EndWait(*exchange_, absl::AbortedError("the run was rolled back"));
+    }
+  }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
   void Begin() { Step(std::nullopt); }
   void Answer(RunOutcome outcome) { Step(std::move(outcome)); }
 
  private:
   void Step(std::optional<RunOutcome> outcome) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (outcome.has_value()) {
-        outcome_ = std::move(outcome);
-      } else {
-        begun_ = true;
-      }
-      if (!begun_ || !outcome_.has_value()) return;
+    absl::MutexLock lock(&mutex_);
+    if (outcome.has_value()) {
+      outcome_ = std::move(outcome);
+    } else {
+      begun_ = true;
     }
-    EndWait(*exchange_, *std::move(outcome_));
+    if (begun_ && outcome_.has_value()) EndWait(*exchange_, *outcome_);
   }
 
   const std::shared_ptr<HttpExchange> exchange_;
   absl::Mutex mutex_;
   bool begun_ ABSL_GUARDED_BY(mutex_) = false;
-  std::optional<RunOutcome> outcome_;  // Set once, before begun_ or after.
+  std::optional<RunOutcome> outcome_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::StatusOr<CancelAction> ActionOf(const std::string& text) {
@@ -321,13 +327,14 @@ absl::Status Api::JoinStream(ApiCall& call) {
     seen = **last;
   }
   const uint32_t shown = *wanted == 0 ? modes : *wanted;
-  absl::StatusOr<RunStream> stream = absl::UnknownError("");
+  absl::StatusOr<RunStream> stream =
+      runtime_.JoinStream(call.thread, call.id, options);
   // The beginnings of messages that go on.
-  if (seen >= 0 && (shown & (kWireMessages | kWireEvents)) != 0) {
-    stream = runtime_.JoinStream(call.thread, call.id, {.last_event_id = -1});
-  }
-  if (!stream.ok()) {
-    stream = runtime_.JoinStream(call.thread, call.id, options);
+  if (stream.ok() && seen >= 0 &&
+      (shown & (kWireMessages | kWireEvents)) != 0) {
+    absl::StatusOr<RunStream> all =
+        runtime_.JoinStream(call.thread, call.id, {.last_event_id = -1});
+    if (all.ok()) stream = std::move(all);
   }
   if (absl::IsOutOfRange(stream.status()) && seen >= 0) {
     // Beyond the run's last event there is only what comes; what is not kept
@@ -471,6 +478,7 @@ absl::StatusOr<HttpResponse> Api::DeleteRun(ApiCall& call) {
   if (absl::Status s = runtime_.DeleteRun(call.thread, call.id); !s.ok()) {
     return s;
   }
+  notes_.Forget(call.id);
   return HttpResponse{.status = 204};
 }
 

@@ -147,14 +147,6 @@ absl::Status Api::CheckRead(const ThreadInfo& thread) const {
       thread.id, thread.graph));
 }
 
-absl::StatusOr<Update> Api::UpdateOf(const ServedGraph& graph,
-                                     const Json& values) const {
-  if (graph.options.input == nullptr) {
-    return UpdateFromJson(graph.graph, values);
-  }
-  return graph.options.input(values);
-}
-
 absl::StatusOr<StateUpdate> Api::StateUpdateOf(const ServedGraph& graph,
                                                const Json& update) const {
   StateUpdate change;
@@ -162,7 +154,8 @@ absl::StatusOr<StateUpdate> Api::StateUpdateOf(const ServedGraph& graph,
   if (!node.ok()) return node.status();
   change.as_node = *node;
   if (IsGiven(update, "values")) {
-    absl::StatusOr<Update> values = UpdateOf(graph, update["values"]);
+    absl::StatusOr<Update> values =
+        UpdateOf(graph.graph, graph.options, update["values"]);
     if (!values.ok()) return values.status();
     change.values = *std::move(values);
   }
@@ -287,10 +280,8 @@ absl::StatusOr<std::string> Api::ThreadText(const ThreadInfo& thread) const {
   }
   // Which tasks ask, or have failed.
   const absl::StatusOr<StateSnapshot> state = runtime_.GetState(thread.id);
-  // Or it has been deleted meanwhile.
-  if (absl::IsNotFound(state.status())) return ThreadJson(thread);
-  if (!state.ok()) return state.status();
-  return ThreadJson(thread, &*state);
+  // Or it cannot be read, which whoever asks for it is told.
+  return ThreadJson(thread, state.ok() ? &*state : nullptr);
 }
 
 absl::StatusOr<HttpResponse> Api::UpdateThread(ApiCall& call) {
@@ -425,6 +416,9 @@ absl::StatusOr<HttpResponse> Api::GetHistory(ApiCall& call) {
     absl::StatusOr<std::optional<size_t>> given = call.path.Count("limit");
     if (!given.ok()) return given.status();
     limit = *given;
+    if (limit.value_or(0) > 100'000) {
+      return absl::InvalidArgumentError("limit: must be at most 100000");
+    }
     if (const std::string* id = call.path.Find("before")) before = *id;
   } else {
     const absl::StatusOr<int64_t> given =

@@ -36,6 +36,12 @@ absl::Status Lagged(int64_t last_id, size_t unsent) {
       last_id, unsent));
 }
 
+absl::Status NotRejoined(const absl::Status& status) {
+  if (EndsByShutdown(status) || absl::IsNotFound(status)) return status;
+  return absl::DataLossError(absl::StrFormat(
+      "the client did not keep up, and cannot go on: %s", status.message()));
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weir

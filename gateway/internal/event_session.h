@@ -28,6 +28,8 @@ std::string LastFrames(const absl::Status& status);
 bool EndsByShutdown(const absl::Status& status);
 // Why a client that does not keep up gets no more.
 absl::Status Lagged(int64_t last_id, size_t unsent);
+// The same of one who kept up too late.
+absl::Status NotRejoined(const absl::Status& status);
 
 // EventSession: one client that reads a stream: formats what comes as frames,
 // and lets the stream go where the client leaves or does not keep up.
@@ -71,18 +73,14 @@ class EventSession final
 
  private:
   void Listen(Stream stream) {
-    auto owned = std::make_unique<Stream>(std::move(stream));
-    Stream* const listens = owned.get();
+    // Shared: who lets it go may do so before this is through.
+    const auto listens = std::make_shared<Stream>(std::move(stream));
     {
       absl::MutexLock lock(&mutex_);
       if (gone_) return;
       last_id_ = listens->last_event_id();
-      stream_ = std::move(owned);
+      stream_ = listens;
     }
-    // Called once and not moved again: nobody else ends it before it listens,
-    // but for Left(), which then waits for this.
-    absl::MutexLock lock(&listen_mutex_);
-    if (!Has(listens)) return;
     const std::weak_ptr<EventSession> weak = this->weak_from_this();
     listens->Listen(
         [weak](const Record& record) {
@@ -91,11 +89,6 @@ class EventSession final
         [weak](const absl::Status& status) {
           if (const auto self = weak.lock()) self->OnEnd(status);
         });
-  }
-
-  bool Has(const Stream* stream) {
-    absl::MutexLock lock(&mutex_);
-    return stream_.get() == stream;
   }
 
   void OnEvent(const Record& record) {
@@ -149,7 +142,7 @@ class EventSession final
       if (stream.ok()) {
         self->Listen(*std::move(stream));
       } else {
-        self->Finish(stream.status());
+        self->Finish(NotRejoined(stream.status()));
       }
     });
   }
@@ -168,8 +161,7 @@ class EventSession final
   // Lets the stream go: with `waits`, until Sent(), which may bring the next
   // one before this one is quite gone.
   void Release(bool waits = false) {
-    std::unique_ptr<Stream> stream;
-    absl::MutexLock listening(&listen_mutex_);
+    std::shared_ptr<Stream> stream;
     absl::MutexLock lock(&mutex_);
     waits_ = waits;
     stream = std::move(stream_);
@@ -185,9 +177,8 @@ class EventSession final
   std::string frames_;  // Likewise.
   const Options options_;
 
-  absl::Mutex listen_mutex_;  // Before mutex_.
   absl::Mutex mutex_;
-  std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mutex_);
   int64_t last_id_ ABSL_GUARDED_BY(mutex_) = -1;
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // For Sent().
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;   // The client.

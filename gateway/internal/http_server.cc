@@ -99,17 +99,18 @@ struct HttpServer::Rep : std::enable_shared_from_this<Rep> {
         runs(context.get_executor()),
         acceptor(net::make_strand(context)),
         retry(acceptor.get_executor()),
-        calls(static_cast<size_t>(std::max(options.call_threads, 1))) {}
+        calls(std::make_unique<net::thread_pool>(
+            static_cast<size_t>(std::max(options.call_threads, 1)))) {}
 
   absl::Status Listen();
   void Accept();
   void Stop(absl::Duration deadline);
 
+  // False if it is one too many.
   bool Add(Connection* connection) {
     absl::MutexLock lock(&mutex);
-    if (stopping || connections.size() >= options.max_connections) return false;
     connections.insert(connection);
-    return true;
+    return !stopping && connections.size() <= options.max_connections;
   }
   void Remove(Connection* connection) {
     absl::MutexLock lock(&mutex);
@@ -131,13 +132,13 @@ struct HttpServer::Rep : std::enable_shared_from_this<Rep> {
   const net::executor_work_guard<net::io_context::executor_type> runs;
   tcp::acceptor acceptor;
   net::steady_timer retry;
-  net::thread_pool calls;
   std::vector<std::thread> threads;
   uint16_t port = 0;
 
   absl::Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   bool stopped ABSL_GUARDED_BY(mutex) = false;  // Nothing runs any more.
+  std::unique_ptr<net::thread_pool> calls ABSL_GUARDED_BY(mutex);
   // The open ones. They take themselves out.
   std::unordered_set<Connection*> connections ABSL_GUARDED_BY(mutex);
 };
@@ -228,6 +229,7 @@ class HttpServer::Rep::Connection final
 
  private:
   using Call = std::function<void()>;
+  static constexpr size_t kMostAtOnce = 64 << 10;
   enum class State { kReading, kAnswering, kStreaming, kClosed };
 
   net::any_io_executor strand() { return stream_.get_executor(); }
@@ -243,6 +245,7 @@ class HttpServer::Rep::Connection final
   void ReadHeader() {
     if (state_ == State::kClosed) return;
     state_ = State::kReading;
+    is_head_ = false;
     parser_.emplace();
     // Beast's own limit of a field is 64 KiB.
     parser_->header_limit(std::min(rep_->options.max_header_bytes, 60u << 10));
@@ -306,7 +309,8 @@ class HttpServer::Rep::Connection final
     message->body() = std::move(response.body);
     // No length of what is not there by definition.
     if (response.status != 204) message->prepare_payload();
-    stream_.expires_after(Chrono(rep_->options.write_timeout));
+    const auto parts = static_cast<int64_t>(message->body().size() >> 20);
+    stream_.expires_after(Chrono(rep_->options.write_timeout * (1 + parts)));
     auto sent = [self = shared_from_this(), message](error_code error, size_t) {
       error ? self->Close() : self->Next();
     };
@@ -361,8 +365,9 @@ class HttpServer::Rep::Connection final
     {
       absl::MutexLock lock(&mutex_);
       kicked_ = false;
-      sending_.clear();
-      std::swap(sending_, pending_);
+      // Not more: the client has a time to take it.
+      sending_.assign(pending_, 0, kMostAtOnce);
+      pending_.erase(0, sending_.size());
       sending_bytes_ = sending_.size();
       if (sending_.empty()) {
         if (ends_) {
@@ -641,22 +646,28 @@ void HttpServer::Rep::Accept() {
 
 void HttpServer::Rep::Stop(absl::Duration deadline) {
   const absl::Time until = absl::Now() + deadline;
-  std::vector<std::weak_ptr<Connection>> open;
   {
     absl::MutexLock lock(&mutex);
     if (std::exchange(stopping, true)) return;
-    for (Connection* connection : connections) {
-      open.push_back(connection->weak_from_this());
-    }
   }
+  const auto leave = [this](bool now) {
+    std::vector<std::weak_ptr<Connection>> open;
+    {
+      absl::MutexLock lock(&mutex);
+      for (Connection* connection : connections) {
+        open.push_back(connection->weak_from_this());
+      }
+    }
+    for (const auto& weak : open) {
+      if (const auto connection = weak.lock()) connection->Leave(now);
+    }
+  };
   net::post(acceptor.get_executor(), [self = shared_from_this()] {
     error_code ignored;
     self->acceptor.close(ignored);
     self->retry.cancel();
   });
-  for (const auto& weak : open) {
-    if (const auto connection = weak.lock()) connection->Leave(/*now=*/false);
-  }
+  leave(/*now=*/false);
   {
     absl::MutexLock lock(&mutex);
     mutex.AwaitWithDeadline(
@@ -667,11 +678,15 @@ void HttpServer::Rep::Stop(absl::Duration deadline) {
             this),
         until);
   }
-  for (const auto& weak : open) {
-    if (const auto connection = weak.lock()) connection->Leave(/*now=*/true);
+  leave(/*now=*/true);
+  std::unique_ptr<net::thread_pool> last;
+  {
+    absl::MutexLock lock(&mutex);
+    last = std::move(calls);
   }
-  calls.stop();
-  calls.join();
+  last->stop();
+  last->join();
+  last = nullptr;  // And what it has not run.
   context.stop();
   for (std::thread& thread : threads) thread.join();
   threads.clear();
@@ -784,7 +799,10 @@ HttpServer::~HttpServer() { Stop(absl::ZeroDuration()); }
 absl::Status HttpServer::Start() { return rep_->Listen(); }
 uint16_t HttpServer::port() const { return rep_->port; }
 void HttpServer::Stop(absl::Duration deadline) { rep_->Stop(deadline); }
-void HttpServer::Post(Job job) { net::post(rep_->calls, std::move(job)); }
+void HttpServer::Post(Job job) {
+  absl::MutexLock lock(&rep_->mutex);
+  if (rep_->calls != nullptr) net::post(*rep_->calls, std::move(job));
+}
 
 void HttpServer::PostJson(const std::string& url, std::string body,
                           std::function<void(absl::Status)> done) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <map>
 #include <optional>
@@ -317,9 +318,20 @@ absl::Status AddWrite(const Graph& graph, const std::string& channel,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Update> UpdateOf(const Graph& graph, const GraphOptions& options,
-                                const Json& json) {
-  return options.input ? options.input(json) : UpdateFromJson(graph, json);
+// What a function of the host makes of what a client sends. It may throw, as
+// reading JSON does.
+template <class T, class F>
+absl::StatusOr<T> Called(const char* name, const F& function,
+                         const Json& json) {
+  try {
+    return function(json);
+  } catch (const std::exception& e) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " refused ", ShownJson(json), ": ", e.what()));
+  } catch (...) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " refused ", ShownJson(json)));
+  }
 }
 
 // command["update"].
@@ -372,8 +384,8 @@ bool IsById(const Json& resume) {
 }
 
 absl::StatusOr<Value> AnswerOf(const GraphOptions& options, const Json& json) {
-  if (options.answer) return options.answer(json);
-  return AnswerFromJson(json);
+  if (!options.answer) return AnswerFromJson(json);
+  return Called<Value>("GraphOptions::answer", options.answer, json);
 }
 
 absl::StatusOr<Input> InputFromCommand(const Graph& graph,
@@ -432,6 +444,12 @@ bool IsGiven(const Json& json) {
 }
 
 }  // namespace
+
+absl::StatusOr<Update> UpdateOf(const Graph& graph, const GraphOptions& options,
+                                const Json& json) {
+  if (!options.input) return UpdateFromJson(graph, json);
+  return Called<Update>("GraphOptions::input", options.input, json);
+}
 
 absl::StatusOr<Update> UpdateFromJson(const Graph& graph, const Json& fields) {
   if (!fields.is_object()) {

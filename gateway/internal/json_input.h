@@ -27,6 +27,10 @@ namespace internal {
 //         reducer whose writes are of another type than its value.
 absl::StatusOr<Update> UpdateFromJson(const Graph& graph, const Json& fields);
 
+// The same by GraphOptions::input, if the host has set that.
+absl::StatusOr<Update> UpdateOf(const Graph& graph, const GraphOptions& options,
+                                const Json& json);
+
 // What a run starts with: `input`, or `command`, or neither, to go on. Null is
 // as good as not given.
 //

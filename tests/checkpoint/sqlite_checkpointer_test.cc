@@ -484,6 +484,29 @@ TEST_F(SqliteCheckpointerTest, LargeWritesAndHeadersDoNotMakeLargePacks) {
   }
 }
 
+// A write that compresses well is small in its row, and large in a pack.
+TEST_F(SqliteCheckpointerTest, WritesThatCompressWellDoNotMakeLargePacks) {
+  std::string expected;
+  for (const size_t size : {size_t{0}, size_t{64}}) {
+    const std::string path = folder_.File(absl::StrFormat("of%d", size));
+    Store store = Opened(path, {.pack_checkpoints = size});
+    const Fence fence = Open(*store, "t");
+    for (uint64_t i = 1; i <= 130; ++i) {
+      ASSERT_TRUE(PutCheckpoint(*store, fence, Make(i, {}, "a", "v")).ok());
+      PendingWrite write{
+          .task_id = "task",
+          .channel = "a",
+          .value = SavedValue::FromBytes(i == 1 ? std::string(1'200'000, '#')
+                                                : Noise(40'000, i))};
+      ASSERT_TRUE(
+          PutTaskWrites(*store, fence, {"", {i, 1}, {std::move(write)}}).ok());
+    }
+    const std::string all = AllOf(*store);
+    if (size == 0) expected = all;
+    EXPECT_TRUE(all == expected);
+  }
+}
+
 TEST_F(SqliteCheckpointerTest, WhatIsDeletedIsNotInTheFileAnyMore) {
   Store store = Opened(path_);
   Fill(*store);
