@@ -71,8 +71,9 @@ void RunNotes::Forget(const std::string& id) {
     return note.first == id || note.second.thread == id;
   };
   absl::erase_if(notes_, is_meant);
-  std::erase_if(oldest_first_,
-                [this](const RunId& run) { return !notes_.contains(run); });
+  std::erase_if(oldest_first_, [&notes = notes_](const RunId& run) {
+    return !notes.contains(run);
+  });
 }
 
 std::optional<RunNotes::Note> RunNotes::Find(const RunId& run) const {

@@ -365,9 +365,14 @@ class HttpServer::Rep::Connection final
     {
       absl::MutexLock lock(&mutex_);
       kicked_ = false;
-      // Not more: the client has a time to take it.
-      sending_.assign(pending_, 0, kMostAtOnce);
-      pending_.erase(0, sending_.size());
+      // Not more: the client has a time to take it. Best, whole events.
+      size_t size = std::min(pending_.size(), kMostAtOnce);
+      if (size < pending_.size()) {
+        const size_t end = pending_.rfind("\n\n", size - 2);
+        if (end != std::string::npos) size = end + 2;
+      }
+      sending_.assign(pending_, 0, size);
+      pending_.erase(0, size);
       sending_bytes_ = sending_.size();
       if (sending_.empty()) {
         if (ends_) {
