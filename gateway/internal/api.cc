@@ -70,10 +70,7 @@ void RunNotes::Forget(const std::string& id) {
   const auto is_meant = [&id](const auto& note) {
     return note.first == id || note.second.thread == id;
   };
-  absl::erase_if(notes_, is_meant);
-  std::erase_if(oldest_first_, [&notes = notes_](const RunId& run) {
-    return !notes.contains(run);
-  });
+  absl::erase_if(notes_, is_meant);  // oldest_first_ forgets them in time.
 }
 
 std::optional<RunNotes::Note> RunNotes::Find(const RunId& run) const {
