@@ -75,30 +75,33 @@ class EventSession final
   void Listen(Stream stream) {
     // Shared: who lets it go may do so before this is through.
     const auto listens = std::make_shared<Stream>(std::move(stream));
+    uint64_t number = 0;
     {
       absl::MutexLock lock(&mutex_);
       if (gone_) return;
       last_id_ = listens->last_event_id();
       stream_ = listens;
+      number = ++streams_;
     }
     const std::weak_ptr<EventSession> weak = this->weak_from_this();
     listens->Listen(
-        [weak](const Record& record) {
-          if (const auto self = weak.lock()) self->OnEvent(record);
+        [weak, number](const Record& record) {
+          if (const auto self = weak.lock()) self->OnEvent(number, record);
         },
-        [weak](const absl::Status& status) {
-          if (const auto self = weak.lock()) self->OnEnd(status);
+        [weak, number](const absl::Status& status) {
+          if (const auto self = weak.lock()) self->OnEnd(number, status);
         });
   }
 
-  void OnEvent(const Record& record) {
-    frames_.clear();
-    wire_.Append(record, &frames_);
+  // A stream that was let go may still tell something.
+  void OnEvent(uint64_t number, const Record& record) {
     {
       absl::MutexLock lock(&mutex_);
-      if (stream_ == nullptr) return;
+      if (stream_ == nullptr || number != streams_) return;
       last_id_ = stream_->last_event_id();
     }
+    frames_.clear();
+    wire_.Append(record, &frames_);
     if (frames_.empty()) return;
     exchange_->Write(frames_);
     const size_t unsent = exchange_->unsent();
@@ -113,11 +116,11 @@ class EventSession final
     if (exchange_->unsent() == 0) Sent();
   }
 
-  void OnEnd(const absl::Status& status) {
-    frames_.clear();
+  void OnEnd(uint64_t number, const absl::Status& status) {
     {
       absl::MutexLock lock(&mutex_);
-      if (stream_ == nullptr) return;
+      if (stream_ == nullptr || number != streams_) return;
+      frames_.clear();
       wire_.End(*stream_, &frames_);
     }
     if (!frames_.empty()) exchange_->Write(frames_);
@@ -179,6 +182,7 @@ class EventSession final
 
   absl::Mutex mutex_;
   std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mutex_);
+  uint64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;  // So many so far.
   int64_t last_id_ ABSL_GUARDED_BY(mutex_) = -1;
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // For Sent().
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;   // The client.
