@@ -678,8 +678,7 @@ TEST_F(RunCallsTest, StreamOfARunWithoutAThreadNamesItsOwn) {
   absl::StatusOr<RunStream> stream =
       runtime_->Stream("", "work", Job("emit"), {.resumable = true});
   ASSERT_TRUE(stream.ok());
-  EXPECT_TRUE(
-      runtime_->JoinStream(stream->thread_id(), stream->run_id()).ok());
+  EXPECT_TRUE(runtime_->JoinStream(stream->thread_id(), stream->run_id()).ok());
 }
 
 TEST_F(RunCallsTest, CancelledRunWithoutAThreadIsGone) {
