@@ -81,7 +81,7 @@ absl::StatusOr<std::string_view> Unsealed(const StoredNamespace& in,
                                           const PackRow& row,
                                           std::string_view record,
                                           std::string& buffer) {
-  const absl::StatusOr<std::string_view> payload =
+  absl::StatusOr<std::string_view> payload =
       UnsealRecord(record, KeyOf(in, row), buffer);
   if (!payload.ok()) return In(NameOf(in, row), payload.status());
   // Nor are they to be many checkpoints, or values.

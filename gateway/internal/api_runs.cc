@@ -363,7 +363,7 @@ absl::Status Api::JoinStatelessStream(ApiCall& call) {
                         call.id, call.id));
   }
   call.thread = note->thread;
-  const absl::Status joined = JoinStream(call);
+  absl::Status joined = JoinStream(call);
   if (!absl::IsNotFound(joined)) return joined;
   return absl::NotFoundError(absl::StrFormat(
       "run '%s' is over and deleted, as runs without a thread are; start it on "
