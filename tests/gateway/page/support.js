@@ -20,7 +20,7 @@ async function startGateway(program, ...flags) {
 async function startLine(url) {
   const target = new URL(url);
   const pairs = new Set();
-  const line = {requests: "", hold: null, held: null};
+  const line = {requests: "", hold: null};
   const server = net.createServer((client) => {
     const gateway = net.connect(Number(target.port), target.hostname);
     const pair = [client, gateway];
@@ -28,11 +28,18 @@ async function startLine(url) {
     client.on("data", (bytes) => { line.requests += bytes; });
     client.pipe(gateway);
     gateway.on("data", (bytes) => {
-      client.write(bytes);
-      if (line.hold === null || !line.hold.test(bytes)) return;
+      const text = bytes.toString("latin1");
+      const found = line.hold === null ? -1 : text.search(line.hold);
+      if (found < 0) return void client.write(bytes);
+      // What follows the event may have come with it.
+      const end = found + text.slice(found).search(/\r?\n\r?\n/) + 4;
+      client.write(bytes.subarray(0, end));
       line.hold = null;
-      line.held = gateway;
       gateway.pause();
+      line.release = () => {
+        client.write(bytes.subarray(end));
+        gateway.resume();
+      };
     });
     for (const socket of pair) {
       socket.on("error", () => {});
@@ -47,7 +54,6 @@ async function startLine(url) {
   return Object.assign(line, {
     url: `http://127.0.0.1:${server.address().port}`,
     cut: () => pairs.forEach(([client]) => client.destroy()),
-    release: () => line.held.resume(),
     stop: () => {
       line.cut();
       server.close();
