@@ -32,9 +32,9 @@ using internal::Ended;
 using internal::Entry;
 using internal::Node;
 using internal::NodeHeader;
+using internal::NodeRef;
 using internal::Piece;
 using internal::Pieces;
-using internal::Ref;
 using internal::SavedNamespace;
 using internal::SavedThread;
 
@@ -47,7 +47,7 @@ bool Matches(const NodeHeader& header, const CheckpointQuery& query) {
 // A checkpoint as it was found under the lock.
 struct Found {
   std::string thread{};
-  Ref<Node> node{};
+  NodeRef<Node> node{};
   std::vector<PendingWrite> writes{};
 };
 
@@ -91,12 +91,12 @@ absl::string_view AbslView(std::string_view text) {
 }
 
 // A Node that has yet to be put on its base; takes the channels.
-Ref<Node> TakeNode(NewCheckpoint& made) {
+NodeRef<Node> TakeNode(NewCheckpoint& made) {
   Checkpoint& checkpoint = made.checkpoint;
-  Ref<Node> node(new Node{.header = {.id = checkpoint.id,
-                                     .parent = checkpoint.parent,
-                                     .step = checkpoint.metadata.step,
-                                     .created_at = checkpoint.created_at}});
+  NodeRef<Node> node(new Node{.header = {.id = checkpoint.id,
+                                         .parent = checkpoint.parent,
+                                         .step = checkpoint.metadata.step,
+                                         .created_at = checkpoint.created_at}});
   Pieces& pieces = node->pieces;
   pieces.reserve(checkpoint.channels.size() + made.removed.size());
   for (SavedChannel& channel : checkpoint.channels) {
@@ -168,7 +168,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
   Checkpoint& checkpoint = made.checkpoint;
   const CheckpointId id = checkpoint.id;
   if (absl::Status s = internal::CheckId(fence.thread, id); !s.ok()) return s;
-  Ref<Node> node = TakeNode(made);
+  NodeRef<Node> node = TakeNode(made);
   Ended ended;
 
   Shard& shard = ShardOf(fence.thread);
@@ -190,7 +190,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
     }
   }
   uint64_t last_version = thread->last_version;
-  for (const Ref<Piece>& piece : node->pieces) {
+  for (const NodeRef<Piece>& piece : node->pieces) {
     const SavedChannel& channel = piece->channel;
     last_version = std::max(last_version, channel.version);
     if (channel.appended_to == 0) continue;
@@ -210,7 +210,7 @@ absl::Status MemoryCheckpointer::Rep::Put(const Fence& fence,
   if (in == nullptr) in = &thread->namespaces[checkpoint.ns];
   // A replaced checkpoint may have a base that it cannot stand on.
   const bool whole = base != nullptr && base->id >= id;
-  const Ref<Node> on = base == nullptr ? Ref<Node>() : base->node;
+  const NodeRef<Node> on = base == nullptr ? NodeRef<Node>() : base->node;
   node->header.common = TakeCircumstances(checkpoint, on.get());
   if (whole) {
     PutWhole(*node, *on);
@@ -435,7 +435,7 @@ void MemoryCheckpointer::History(
   std::vector<std::vector<SavedChannel>> histories(channels.size());
   if (const std::optional<Found> found = rep_->Get(key)) {
     for (size_t i = 0; i < channels.size(); ++i) {
-      const Ref<Piece> last = FindChannel(*found->node, channels[i]);
+      const NodeRef<Piece> last = FindChannel(*found->node, channels[i]);
       for (const Piece* p = last.get(); p != nullptr; p = p->before.get()) {
         histories[i].push_back(p->channel);
       }

@@ -27,12 +27,12 @@ function(weir_library folder)
   if(sources)
     add_library(${target} ${sources})
     set(scope PUBLIC)
-    # Files are written to be compiled one by one; the same way for an archive and a shared library.
+    # The same way for an archive and a shared library. With CMAKE_UNITY_BUILD many files are compiled as one: the names
+    # in a library differ.
     set_target_properties(${target} PROPERTIES
       CXX_EXTENSIONS OFF
       CXX_VISIBILITY_PRESET hidden
       VISIBILITY_INLINES_HIDDEN ON
-      UNITY_BUILD OFF
       DEFINE_SYMBOL ""
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})

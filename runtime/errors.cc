@@ -17,37 +17,39 @@ namespace {
 constexpr char kPayload[] = "weir/error_kind";
 constexpr char kNodePayload[] = "weir/node";
 
-constexpr std::array<std::string_view, 19> kNames = {"",
-                                                     "NodeError",
-                                                     "InvalidUpdateError",
-                                                     "InvalidBranchError",
-                                                     "ReducerError",
-                                                     "InvalidGraphError",
-                                                     "EmptyInputError",
-                                                     "GraphRecursionError",
-                                                     "GraphDrained",
-                                                     "ParentCommand",
-                                                     "NodeTimeoutError",
-                                                     "StepTimeoutError",
-                                                     "RunCancelled",
-                                                     "Interrupt",
-                                                     "NoCheckpointerError",
-                                                     "InvalidNamespaceError",
-                                                     "UnknownOutcome",
-                                                     "Rollback",
-                                                     "RunTimeoutError"};
+constexpr std::array<std::string_view, 19> kKindNames = {
+    "",
+    "NodeError",
+    "InvalidUpdateError",
+    "InvalidBranchError",
+    "ReducerError",
+    "InvalidGraphError",
+    "EmptyInputError",
+    "GraphRecursionError",
+    "GraphDrained",
+    "ParentCommand",
+    "NodeTimeoutError",
+    "StepTimeoutError",
+    "RunCancelled",
+    "Interrupt",
+    "NoCheckpointerError",
+    "InvalidNamespaceError",
+    "UnknownOutcome",
+    "Rollback",
+    "RunTimeoutError"};
 
 }  // namespace
 
 std::string_view ErrorKindName(ErrorKind kind) {
-  return kNames[static_cast<size_t>(kind)];
+  return kKindNames[static_cast<size_t>(kind)];
 }
 
 ErrorKind ErrorKindOf(const absl::Status& status) {
   const absl::optional<absl::Cord> name = status.GetPayload(kPayload);
   if (!name.has_value()) return ErrorKind::kNone;
-  for (size_t i = 1; i < kNames.size(); ++i) {
-    if (*name == absl::string_view(kNames[i].data(), kNames[i].size())) {
+  for (size_t i = 1; i < kKindNames.size(); ++i) {
+    if (*name ==
+        absl::string_view(kKindNames[i].data(), kKindNames[i].size())) {
       return static_cast<ErrorKind>(i);
     }
   }

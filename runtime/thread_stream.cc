@@ -21,7 +21,7 @@ using internal::ThreadRecord;
 
 using Kind = ThreadRecord::Kind;
 
-struct AppendPayload {
+struct AppendThreadPayload {
   std::string* out;
 
   void operator()(const Event& event) const { out->append(event.ToJson()); }
@@ -72,7 +72,7 @@ std::string_view ThreadEvent::name() const {
 
 std::string ThreadEvent::ToJson() const {
   std::string json;
-  std::visit(AppendPayload{&json}, payload);
+  std::visit(AppendThreadPayload{&json}, payload);
   return json;
 }
 

@@ -27,14 +27,16 @@ constexpr int kReservedAt = 20;  // In the file: the bytes that pages reserve.
 constexpr sqlite3_int64 kFewPages = 1 << 24;
 
 // A database file or its log.
-struct File : sqlite3_file {
+struct CheckedFile : sqlite3_file {
   CheckedPages::Counts* counts = nullptr;
   bool is_log = false;
   bool checked = false;   // Once it has told that its pages reserve the bytes.
   sqlite3_int64 end = 0;  // At least the size that it has had since opened.
 };
 
-File* Cast(sqlite3_file* file) { return static_cast<File*>(file); }
+CheckedFile* AsChecked(sqlite3_file* file) {
+  return static_cast<CheckedFile*>(file);
+}
 
 bool IsPage(int size, sqlite3_int64 at) {
   return size >= 512 && (size & (size - 1)) == 0 && at % size == 0;
@@ -84,7 +86,8 @@ void ClearGap(char* page, int size, sqlite3_int64 at) {
   if (begin < end && end <= usable) std::memset(page + begin, 0, end - begin);
 }
 
-void NoteReserved(File* file, const char* bytes, int size, sqlite3_int64 at) {
+void NoteReserved(CheckedFile* file, const char* bytes, int size,
+                  sqlite3_int64 at) {
   if (file->is_log || at > kReservedAt || at + size <= kReservedAt) return;
   if (bytes[kReservedAt - at] == CheckedPages::kCheckedBytes) {
     file->checked = true;
@@ -92,16 +95,17 @@ void NoteReserved(File* file, const char* bytes, int size, sqlite3_int64 at) {
 }
 
 int Read(sqlite3_file* file, void* to, int size, sqlite3_int64 at) {
-  const int rc = Pass<File, &sqlite3_io_methods::xRead>(file, to, size, at);
+  const int rc =
+      Pass<CheckedFile, &sqlite3_io_methods::xRead>(file, to, size, at);
   // SQLite takes what is missing of a page for zeros.
-  if (rc == SQLITE_IOERR_SHORT_READ && Cast(file)->checked &&
+  if (rc == SQLITE_IOERR_SHORT_READ && AsChecked(file)->checked &&
       IsPage(size, at)) {
     return SQLITE_IOERR_DATA;
   }
   if (rc != SQLITE_OK) return rc;
   const char* bytes = static_cast<const char*>(to);
-  NoteReserved(Cast(file), bytes, size, at);
-  if (!Cast(file)->checked || !IsPage(size, at)) return SQLITE_OK;
+  NoteReserved(AsChecked(file), bytes, size, at);
+  if (!AsChecked(file)->checked || !IsPage(size, at)) return SQLITE_OK;
   char expected[CheckedPages::kCheckedBytes];
   Append(Checksum(bytes, size, at), expected + sizeof(expected));
   const bool same = std::memcmp(bytes + size - sizeof(expected), expected,
@@ -111,28 +115,28 @@ int Read(sqlite3_file* file, void* to, int size, sqlite3_int64 at) {
 
 int Write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
   const char* bytes = static_cast<const char*>(from);
-  NoteReserved(Cast(file), bytes, size, at);
+  NoteReserved(AsChecked(file), bytes, size, at);
   char page[kLargestPage];
-  Cast(file)->end = std::max(Cast(file)->end, at + size);
-  if (Cast(file)->checked && IsPage(size, at)) {
+  AsChecked(file)->end = std::max(AsChecked(file)->end, at + size);
+  if (AsChecked(file)->checked && IsPage(size, at)) {
     std::memcpy(page, bytes, static_cast<size_t>(size));
-    if (Cast(file)->end / size < kFewPages) ClearGap(page, size, at);
+    if (AsChecked(file)->end / size < kFewPages) ClearGap(page, size, at);
     Append(Checksum(page, size, at), page + size);
     bytes = page;
   }
-  Cast(file)->counts->bytes.fetch_add(static_cast<uint64_t>(size),
-                                      std::memory_order_relaxed);
-  return Pass<File, &sqlite3_io_methods::xWrite>(
+  AsChecked(file)->counts->bytes.fetch_add(static_cast<uint64_t>(size),
+                                           std::memory_order_relaxed);
+  return Pass<CheckedFile, &sqlite3_io_methods::xWrite>(
       file, static_cast<const void*>(bytes), size, at);
 }
 
 int Sync(sqlite3_file* file, int flags) {
-  Cast(file)->counts->syncs.fetch_add(1, std::memory_order_relaxed);
-  return Pass<File, &sqlite3_io_methods::xSync>(file, flags);
+  AsChecked(file)->counts->syncs.fetch_add(1, std::memory_order_relaxed);
+  return Pass<CheckedFile, &sqlite3_io_methods::xSync>(file, flags);
 }
 
 constexpr sqlite3_io_methods kMethods = [] {
-  sqlite3_io_methods all = PassingMethods<File>();
+  sqlite3_io_methods all = PassingMethods<CheckedFile>();
   all.xRead = &Read;
   all.xWrite = &Write;
   all.xSync = &Sync;
@@ -148,17 +152,18 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   if ((flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0) {
     return Pass<&sqlite3_vfs::xOpen>(vfs, name, file, flags, out_flags);
   }
-  File* opened = new (file) File();
+  CheckedFile* opened = new (file) CheckedFile();
   opened->pMethods = nullptr;
   opened->counts = static_cast<CountingVfs*>(vfs)->counts;
   opened->is_log = (flags & SQLITE_OPEN_WAL) != 0;
-  sqlite3_file* const below = Below<File>(opened);
+  sqlite3_file* const below = Below<CheckedFile>(opened);
   const int rc = Pass<&sqlite3_vfs::xOpen>(vfs, name, below, flags, out_flags);
   // SQLite closes what has methods, also after a failure.
   if (below->pMethods == nullptr) return rc;
   opened->pMethods = &kMethods;
   if (rc != SQLITE_OK) return rc;
-  return Pass<File, &sqlite3_io_methods::xFileSize>(opened, &opened->end);
+  return Pass<CheckedFile, &sqlite3_io_methods::xFileSize>(opened,
+                                                           &opened->end);
 }
 
 }  // namespace
@@ -175,7 +180,7 @@ absl::StatusOr<std::unique_ptr<CheckedPages>> CheckedPages::Register(
   Vfs& vfs = *made->vfs_;
   made->name_ = absl::StrFormat("weir-%p", &vfs);
   vfs.xOpen = &Open;
-  absl::Status s = RegisterBefore<File>(under, made->name_, vfs);
+  absl::Status s = RegisterBefore<CheckedFile>(under, made->name_, vfs);
   if (!s.ok()) return s;
   return made;
 }

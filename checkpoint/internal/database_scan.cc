@@ -31,9 +31,6 @@ constexpr std::pair<const char*, uint32_t> kRoots[] = {
     {"event", 18},
     {"pack", 19}};
 
-// How many counts one opening of the database has; see StoredThreads.
-constexpr int kCountBits = 40;
-
 bool HasKinds(const TreeRow& row, std::string_view kinds) {
   if (row.fields.size() < kinds.size()) return false;
   for (size_t i = 0; i < kinds.size(); ++i) {

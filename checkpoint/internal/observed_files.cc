@@ -22,7 +22,7 @@ struct ObservedFiles::Vfs : sqlite3_vfs {
 namespace {
 
 // A database file.
-struct File : sqlite3_file {
+struct ObservedFile : sqlite3_file {
   const char* name = nullptr;  // SQLite's, which outlives the file.
   sqlite3_vfs* vfs = nullptr;  // The one below.
   bool* told_alone = nullptr;
@@ -30,7 +30,9 @@ struct File : sqlite3_file {
   bool alone = false;
 };
 
-File* Cast(sqlite3_file* file) { return static_cast<File*>(file); }
+ObservedFile* AsObserved(sqlite3_file* file) {
+  return static_cast<ObservedFile*>(file);
+}
 
 using M = sqlite3_io_methods;
 
@@ -43,7 +45,7 @@ int NoTruncate(sqlite3_file* /*file*/, sqlite3_int64 /*size*/) {
 }
 
 // Asked once, so that what is locked is also unlocked.
-bool IsAlone(File* file) {
+bool IsAlone(ObservedFile* file) {
   if (file->asked) return file->alone;
   file->asked = true;
   const std::string index = std::string(file->name) + "-shm";
@@ -56,23 +58,23 @@ bool IsAlone(File* file) {
 int ShmMap(sqlite3_file* file, int page, int size, int extend,
            void volatile** to) {
   *to = nullptr;
-  if (IsAlone(Cast(file))) return SQLITE_READONLY_CANTINIT;
-  return Pass<File, &M::xShmMap>(file, page, size, extend, to);
+  if (IsAlone(AsObserved(file))) return SQLITE_READONLY_CANTINIT;
+  return Pass<ObservedFile, &M::xShmMap>(file, page, size, extend, to);
 }
 int ShmLock(sqlite3_file* file, int offset, int n, int flags) {
-  if (IsAlone(Cast(file))) return SQLITE_OK;
-  return Pass<File, &M::xShmLock>(file, offset, n, flags);
+  if (IsAlone(AsObserved(file))) return SQLITE_OK;
+  return Pass<ObservedFile, &M::xShmLock>(file, offset, n, flags);
 }
 void ShmBarrier(sqlite3_file* file) {
-  if (!IsAlone(Cast(file))) Pass<File, &M::xShmBarrier>(file);
+  if (!IsAlone(AsObserved(file))) Pass<ObservedFile, &M::xShmBarrier>(file);
 }
 int ShmUnmap(sqlite3_file* file, int /*remove*/) {
-  if (IsAlone(Cast(file))) return SQLITE_OK;
-  return Pass<File, &M::xShmUnmap>(file, 0);
+  if (IsAlone(AsObserved(file))) return SQLITE_OK;
+  return Pass<ObservedFile, &M::xShmUnmap>(file, 0);
 }
 
 constexpr sqlite3_io_methods kDatabase = [] {
-  sqlite3_io_methods all = PassingMethods<File>();
+  sqlite3_io_methods all = PassingMethods<ObservedFile>();
   all.xWrite = &NoWrite;
   all.xTruncate = &NoTruncate;
   all.xShmMap = &ShmMap;
@@ -122,12 +124,12 @@ int OpenLog(sqlite3_vfs* below, const char* name, sqlite3_file* file,
 
 int OpenDatabase(sqlite3_vfs* below, bool* told_alone, const char* name,
                  sqlite3_file* file, int flags, int* out_flags) {
-  File* opened = new (file) File();
+  ObservedFile* opened = new (file) ObservedFile();
   opened->pMethods = nullptr;
   opened->name = name;
   opened->vfs = below;
   opened->told_alone = told_alone;
-  sqlite3_file* const below_it = Below<File>(opened);
+  sqlite3_file* const below_it = Below<ObservedFile>(opened);
   const int rc = below->xOpen(below, name, below_it, flags, out_flags);
   // SQLite closes what has methods, also after a failure.
   if (below_it->pMethods != nullptr) opened->pMethods = &kDatabase;
@@ -158,7 +160,7 @@ absl::StatusOr<std::unique_ptr<ObservedFiles>> ObservedFiles::Register(
     return OpenDatabase(Below(self), &static_cast<Vfs*>(self)->alone, name,
                         file, flags, out_flags);
   };
-  absl::Status s = RegisterBefore<File>(under, made->name_, vfs);
+  absl::Status s = RegisterBefore<ObservedFile>(under, made->name_, vfs);
   if (!s.ok()) return s;
   vfs.xDelete = &Delete;
   return made;

@@ -25,9 +25,6 @@ std::string NameOf(const StoredNamespace& in, const PackRow& row) {
                          TextOf(row));
 }
 
-absl::Status In(const std::string& what, const absl::Status& s) {
-  return {s.code(), absl::StrFormat("%s: %s", what, s.message())};
-}
 absl::Status Undecodable(const StoredNamespace& in, const PackRow& row) {
   return absl::DataLossError(NameOf(in, row) + ": the record does not decode");
 }

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "weir/checkpoint/internal/record.h"
+#include "weir/checkpoint/internal/thread_rows.h"
 
 namespace weir {
 inline namespace v0 {
@@ -25,19 +26,14 @@ constexpr char kCount[] =
     "SELECT count(*) FROM (SELECT 1 FROM checkpoint WHERE ns_id=?1 LIMIT ?2)";
 constexpr char kOldest[] =
     "SELECT id, record FROM checkpoint WHERE ns_id=?1 ORDER BY id LIMIT ?2";
-constexpr char kLatest[] =
-    "SELECT id FROM checkpoint WHERE ns_id=?1 ORDER BY id DESC LIMIT 1";
 // Large records are left out.
-constexpr char kWrites[] =
+constexpr char kWritesWithin[] =
     "SELECT id, task, idx, run, CASE WHEN length(record)<=?4 THEN record END"
     " FROM task_write WHERE ns_id=?1 AND id>=?2 AND id<=?3"
     " ORDER BY id, task, idx, run";
 constexpr char kSmallValues[] =
     "SELECT version, record FROM value WHERE ns_id=?1 AND channel=?2"
     " AND version>=?3 AND version<=?4 AND length(record)<=?5 ORDER BY version";
-constexpr char kNamespace[] =
-    "SELECT ns_id, name, path FROM ns JOIN thread USING(thread_id) "
-    "WHERE ns_id=?1";
 
 constexpr char kMakeCheckpoint[] =
     "INSERT OR IGNORE INTO checkpoint VALUES(?1,?2,?3,?4)";
@@ -45,21 +41,20 @@ constexpr char kMakeValue[] =
     "INSERT OR IGNORE INTO value VALUES(?1,?2,?3,?4,?5)";
 constexpr char kMakeWrite[] =
     "INSERT OR IGNORE INTO task_write VALUES(?1,?2,?3,?4,?5,?6)";
-constexpr char kDropCheckpoints[] =
+constexpr char kDropCheckpointsWithin[] =
     "DELETE FROM checkpoint WHERE ns_id=?1 AND id>=?2 AND id<=?3";
-constexpr char kDropWrites[] =
+constexpr char kDropWritesWithin[] =
     "DELETE FROM task_write WHERE ns_id=?1 AND id>=?2 AND id<=?3";
-constexpr char kDropValues[] =
+constexpr char kDropValuesWithin[] =
     "DELETE FROM value WHERE ns_id=?1 AND channel=?2 AND version>=?3"
     " AND version<=?4 AND length(record)<=?5";
-constexpr char kDropValue[] =
-    "DELETE FROM value WHERE ns_id=?1 AND channel=?2 AND version=?3";
 
 constexpr char kPutPack[] = "INSERT INTO pack VALUES(?1,?2,?3,?4,?5,?6,?7)";
-constexpr char kPutRun[] = "INSERT OR IGNORE INTO pack_run VALUES(?1,?2,?3)";
+constexpr char kPutPackRun[] =
+    "INSERT OR IGNORE INTO pack_run VALUES(?1,?2,?3)";
 constexpr char kDropPack[] =
     "DELETE FROM pack WHERE ns_id=?1 AND kind=?2 AND last=?3";
-constexpr char kDropRun[] =
+constexpr char kDropPackRun[] =
     "DELETE FROM pack_run WHERE run=?1 AND ns_id=?2 AND last=?3";
 constexpr char kDropPacks[] = "DELETE FROM pack WHERE ns_id=?1";
 // The one that has ?3, if any has.
@@ -84,8 +79,6 @@ constexpr char kValuePacks[] =
 constexpr char kAllPacks[] =
     "SELECT kind, last, first, count, runs, record FROM pack WHERE ns_id=?1";
 constexpr char kPacksOfRun[] = "SELECT ns_id, last FROM pack_run WHERE run=?1";
-
-int64_t Column(uint64_t number) { return static_cast<int64_t>(number); }
 
 PackRow PackAt(const Rows& rows) {
   return {.kind = std::string(rows.Bytes(0)),
@@ -213,7 +206,8 @@ absl::Status Packs::ReadWrites(const StoredNamespace& in, Oldest& oldest) {
   const std::vector<size_t> without = oldest.bytes;
   size_t at = 0;
   size_t bytes = 0;  // Of the writes of that one, as far as they are read.
-  Rows rows(db_, kWrites, in.row, first, last, int64_t{kMaxPackedWritesBytes});
+  Rows rows(db_, kWritesWithin, in.row, first, last,
+            int64_t{kMaxPackedWritesBytes});
   while (rows.Next()) {
     const CheckpointId id = rows.Id(0);
     for (; oldest.checkpoints[at].checkpoint.header.id < id; ++at) bytes = 0;
@@ -289,20 +283,21 @@ absl::Status Packs::PackOldest(const StoredNamespace& in,
   PackRow row;
   const std::string record = EncodePack(in, oldest.checkpoints, row);
   s.Update(Put(in.row, row, record));
-  if (s.ok()) s = db_.Run(kDropCheckpoints, in.row, row.first, row.last);
+  if (s.ok()) s = db_.Run(kDropCheckpointsWithin, in.row, row.first, row.last);
   if (s.ok() && oldest.all_writes) {
-    s = db_.Run(kDropWrites, in.row, row.first, row.last);
+    s = db_.Run(kDropWritesWithin, in.row, row.first, row.last);
   }
   for (const auto& [checkpoint, writes] : oldest.checkpoints) {
     if (!s.ok() || oldest.all_writes) break;
     const CheckpointId& id = checkpoint.header.id;
-    if (!writes.empty()) s = db_.Run(kDropWrites, in.row, id, id);
+    if (!writes.empty()) s = db_.Run(kDropWritesWithin, in.row, id, id);
   }
   for (const auto& [channel, values, all] : oldest.values) {
     if (s.ok()) s = Put(in.row, row, EncodePack(in, channel, values, row));
     if (s.ok() && all) {
-      s = db_.Run(kDropValues, in.row, channel, Column(values.front().first),
-                  Column(values.back().first), kMaxValueRecordBytes);
+      s = db_.Run(kDropValuesWithin, in.row, channel,
+                  Column(values.front().first), Column(values.back().first),
+                  kMaxValueRecordBytes);
     }
     for (const auto& [version, value] : values) {
       if (!s.ok() || all) break;
@@ -317,7 +312,7 @@ absl::Status Packs::Put(int64_t ns, const PackRow& row,
   absl::Status s = db_.Run(kPutPack, ns, row.kind, row.last, row.first,
                            Column(row.count), row.runs, record);
   for (const std::string& run : RunsOf(row)) {
-    if (s.ok()) s = db_.Run(kPutRun, run, ns, row.last);
+    if (s.ok()) s = db_.Run(kPutPackRun, run, ns, row.last);
   }
   return s;
 }
@@ -325,7 +320,7 @@ absl::Status Packs::Put(int64_t ns, const PackRow& row,
 absl::Status Packs::Drop(int64_t ns, const PackRow& row) {
   absl::Status s = db_.Run(kDropPack, ns, row.kind, row.last);
   for (const std::string& run : RunsOf(row)) {
-    if (s.ok()) s = db_.Run(kDropRun, run, ns, row.last);
+    if (s.ok()) s = db_.Run(kDropPackRun, run, ns, row.last);
   }
   return s;
 }

@@ -13,16 +13,16 @@ constexpr uint32_t kSlack = 8;
 
 constexpr size_t kFewPieces = 16;  // As many are sorted one by one.
 
-const std::string& NameOf(const Ref<Piece>& piece) {
+const std::string& NameOf(const NodeRef<Piece>& piece) {
   return piece->channel.channel;
 }
 
-bool Earlier(const Ref<Piece>& a, const Ref<Piece>& b) {
+bool Earlier(const NodeRef<Piece>& a, const NodeRef<Piece>& b) {
   return NameOf(a) < NameOf(b);
 }
 
 void EraseRemoved(Pieces& pieces) {
-  const auto removed = [](const Ref<Piece>& p) { return p->removed; };
+  const auto removed = [](const NodeRef<Piece>& p) { return p->removed; };
   pieces.erase(std::remove_if(pieces.begin(), pieces.end(), removed),
                pieces.end());
 }
@@ -30,7 +30,7 @@ void EraseRemoved(Pieces& pieces) {
 // Of pieces with one name the first stays; then they are in order. If they are
 // all channels, there is no need to know which are removed.
 void Settle(Pieces& pieces, bool all) {
-  const auto unordered = [](const Ref<Piece>& a, const Ref<Piece>& b) {
+  const auto unordered = [](const NodeRef<Piece>& a, const NodeRef<Piece>& b) {
     return !Earlier(a, b);
   };
   if (std::adjacent_find(pieces.begin(), pieces.end(), unordered) !=
@@ -44,7 +44,7 @@ void Settle(Pieces& pieces, bool all) {
     } else {
       std::stable_sort(pieces.begin(), pieces.end(), Earlier);
     }
-    const auto same = [](const Ref<Piece>& a, const Ref<Piece>& b) {
+    const auto same = [](const NodeRef<Piece>& a, const NodeRef<Piece>& b) {
       return NameOf(a) == NameOf(b);
     };
     pieces.erase(std::unique(pieces.begin(), pieces.end(), same), pieces.end());
@@ -57,7 +57,7 @@ void Settle(Pieces& pieces, bool all) {
 // Whether `pieces` tell of every channel of `others`. Both are by name.
 bool Cover(const Pieces& pieces, const Pieces& others) {
   auto at = pieces.begin();
-  for (const Ref<Piece>& other : others) {
+  for (const NodeRef<Piece>& other : others) {
     while (at != pieces.end() && NameOf(*at) != NameOf(other)) ++at;
     if (at == pieces.end()) return false;
     ++at;
@@ -94,11 +94,11 @@ std::shared_ptr<const Circumstances> TakeCircumstances(Checkpoint& checkpoint,
                     .custom = std::move(metadata.custom)});
 }
 
-void PutOn(Node& node, const Ref<Node>& base) {
+void PutOn(Node& node, const NodeRef<Node>& base) {
   Settle(node.pieces, /*all=*/!base);
   // Nothing is left to see of a base that is covered; most often one step's
   // channels are those of the step before.
-  const Ref<Node>* on = &base;
+  const NodeRef<Node>* on = &base;
   while (*on && Cover(node.pieces, (*on)->pieces)) on = &(*on)->before;
   if (*on) {
     const auto changes = static_cast<uint32_t>(node.pieces.size());
@@ -138,29 +138,30 @@ Checkpoint MakeCheckpoint(const Node& node) {
   AppendLine(&node, pieces);
   Settle(pieces, /*all=*/true);
   checkpoint.channels.reserve(pieces.size());
-  for (const Ref<Piece>& piece : pieces) {
+  for (const NodeRef<Piece>& piece : pieces) {
     checkpoint.channels.push_back(piece->channel);
   }
   return checkpoint;
 }
 
-Ref<Piece> FindChannel(const Node& node, const std::string& channel) {
+NodeRef<Piece> FindChannel(const Node& node, const std::string& channel) {
   for (const Node* n = &node; n != nullptr; n = n->before.get()) {
-    const auto at = std::partition_point(n->pieces.begin(), n->pieces.end(),
-                                         [&channel](const Ref<Piece>& piece) {
-                                           return NameOf(piece) < channel;
-                                         });
+    const auto at =
+        std::partition_point(n->pieces.begin(), n->pieces.end(),
+                             [&channel](const NodeRef<Piece>& piece) {
+                               return NameOf(piece) < channel;
+                             });
     if (at == n->pieces.end() || NameOf(*at) != channel) continue;
-    return (*at)->removed ? Ref<Piece>() : *at;
+    return (*at)->removed ? NodeRef<Piece>() : *at;
   }
   return {};
 }
 
-Ref<Node> Rebase(const Node& node, const ChangedNodes& changed) {
-  const Ref<Node>* base = &node.before;
+NodeRef<Node> Rebase(const Node& node, const ChangedNodes& changed) {
+  const NodeRef<Node>* base = &node.before;
   auto at = changed.find(base->get());
   if (!*base || at == changed.end()) return {};
-  Ref<Node> rebased(new Node{.header = node.header, .pieces = node.pieces});
+  NodeRef<Node> rebased(new Node{.header = node.header, .pieces = node.pieces});
   Pieces& pieces = rebased->pieces;
   while (at != changed.end() && !at->second) {
     pieces.insert(pieces.end(), (*base)->pieces.begin(), (*base)->pieces.end());

@@ -30,24 +30,25 @@ namespace weir {
 inline namespace v0 {
 namespace internal {
 
-// Ref: owns a T together with others. `T::before` is what the T owns in turn;
-// a line of them of any length ends without recursion.
+// NodeRef: owns a T together with others. `T::before` is what the T owns in
+// turn; a line of them of any length ends without recursion.
 template <class T>
-class Ref {
+class NodeRef {
  public:
-  Ref() = default;
-  explicit Ref(T* made) noexcept : target_(made) {}
-  Ref(const Ref& other) noexcept : target_(other.target_) {
+  NodeRef() = default;
+  explicit NodeRef(T* made) noexcept : target_(made) {}
+  NodeRef(const NodeRef& other) noexcept : target_(other.target_) {
     if (target_ != nullptr) {
       target_->owners.fetch_add(1, std::memory_order_relaxed);
     }
   }
-  Ref(Ref&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
-  Ref& operator=(Ref other) noexcept {
+  NodeRef(NodeRef&& other) noexcept
+      : target_(std::exchange(other.target_, nullptr)) {}
+  NodeRef& operator=(NodeRef other) noexcept {
     std::swap(target_, other.target_);
     return *this;
   }
-  ~Ref() {
+  ~NodeRef() {
     T* target = target_;
     while (target != nullptr &&
            target->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -69,13 +70,13 @@ class Ref {
 // A channel as a checkpoint changed it.
 struct Piece {
   SavedChannel channel{};
-  Ref<Piece> before{};  // What `channel` is appended to.
+  NodeRef<Piece> before{};  // What `channel` is appended to.
   // A counter; the last to count down, by acquire and release, is behind all
   // uses.
   std::atomic<uint32_t> owners{1};
   bool removed = false;  // The checkpoint has it not.
 };
-using Pieces = absl::InlinedVector<Ref<Piece>, 2>;
+using Pieces = absl::InlinedVector<NodeRef<Piece>, 2>;
 
 // What checkpoints of one run most often have in common.
 struct Circumstances {
@@ -98,10 +99,10 @@ struct NodeHeader {
 // A checkpoint: what of its channels differs from its base, and the base.
 struct Node {
   NodeHeader header{};
-  Pieces pieces{};     // By name.
-  Ref<Node> before{};  // Its base. If none, `pieces` are all channels.
-  uint32_t whole = 0;  // How many pieces the first Node of the line has.
-  uint32_t since = 0;  // And how many those behind it, one each at least.
+  Pieces pieces{};         // By name.
+  NodeRef<Node> before{};  // Its base. If none, `pieces` are all channels.
+  uint32_t whole = 0;      // How many pieces the first Node of the line has.
+  uint32_t since = 0;      // And how many those behind it, one each at least.
   std::atomic<uint32_t> owners{1};  // As that of Piece.
 };
 
@@ -112,7 +113,7 @@ std::shared_ptr<const Circumstances> TakeCircumstances(Checkpoint& checkpoint,
 
 // Puts a new Node on its base, if it has one. Its pieces, which are what it
 // changes, the newest first, are put in order.
-void PutOn(Node& node, const Ref<Node>& base);
+void PutOn(Node& node, const NodeRef<Node>& base);
 
 // The same, but it gets all that it has in common with `base`.
 void PutWhole(Node& node, const Node& base);
@@ -121,13 +122,13 @@ void PutWhole(Node& node, const Node& base);
 Checkpoint MakeCheckpoint(const Node& node);
 
 // A channel of `node`; null if it has it not.
-Ref<Piece> FindChannel(const Node& node, const std::string& channel);
+NodeRef<Piece> FindChannel(const Node& node, const std::string& channel);
 
 // What became of Nodes that were stored: others, or nothing.
-using ChangedNodes = absl::flat_hash_map<const Node*, Ref<Node>>;
+using ChangedNodes = absl::flat_hash_map<const Node*, NodeRef<Node>>;
 
 // `node` without those that are gone in its line; null if it needs no change.
-Ref<Node> Rebase(const Node& node, const ChangedNodes& changed);
+NodeRef<Node> Rebase(const Node& node, const ChangedNodes& changed);
 
 }  // namespace internal
 }  // namespace v0

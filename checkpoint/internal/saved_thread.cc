@@ -173,12 +173,12 @@ Entry& SavedNamespace::FindOrAdd(const CheckpointId& id) {
   return at->id == id ? *at : *entries_.insert(at, Entry{.id = id});
 }
 
-void SavedNamespace::Put(Ref<Node> node, Ended& ended) {
+void SavedNamespace::Put(NodeRef<Node> node, Ended& ended) {
   Entry& entry = FindOrAdd(node->header.id);
-  Ref<Node> replaced = std::exchange(entry.node, std::move(node));
+  NodeRef<Node> replaced = std::exchange(entry.node, std::move(node));
   if (!replaced) return;
   ChangedNodes changed;
-  changed.emplace(replaced.get(), Ref<Node>());
+  changed.emplace(replaced.get(), NodeRef<Node>());
   ended.nodes.push_back(std::move(replaced));
   RebaseAll(std::move(changed), ended);
 }
@@ -196,7 +196,7 @@ void SavedNamespace::Drop(absl::FunctionRef<bool(const Entry&)> drop,
   if (kept == entries_.end()) return;
   ChangedNodes changed;
   for (auto at = kept; at != entries_.end(); ++at) {
-    if (at->node) changed.emplace(at->node.get(), Ref<Node>());
+    if (at->node) changed.emplace(at->node.get(), NodeRef<Node>());
   }
   std::move(kept, entries_.end(), std::back_inserter(ended.entries));
   entries_.erase(kept, entries_.end());
@@ -212,7 +212,7 @@ void SavedNamespace::DropWrites(
 void SavedNamespace::RebaseAll(ChangedNodes changed, Ended& ended) {
   for (Entry& entry : entries_) {
     if (!entry.node) continue;
-    Ref<Node> rebased = Rebase(*entry.node, changed);
+    NodeRef<Node> rebased = Rebase(*entry.node, changed);
     if (!rebased) continue;
     changed[entry.node.get()] = rebased;
     ended.nodes.push_back(std::exchange(entry.node, std::move(rebased)));

@@ -64,7 +64,7 @@ class SavedWrites {
 // An id of a namespace: its checkpoint, the writes after it, or both.
 struct Entry {
   CheckpointId id{};
-  Ref<Node> node{};  // Null if only writes have arrived.
+  NodeRef<Node> node{};  // Null if only writes have arrived.
   SavedWrites writes{};
 };
 
@@ -73,7 +73,7 @@ struct Entry {
 struct Ended {
   std::vector<Entry> entries{};
   std::vector<PendingWrite> writes{};
-  std::vector<Ref<Node>> nodes{};
+  std::vector<NodeRef<Node>> nodes{};
 };
 
 // SavedNamespace: one line of checkpoints.
@@ -96,7 +96,7 @@ class SavedNamespace {
   // Whether a checkpoint of that id is stored or may yet be.
   bool Takes(const CheckpointId& id) const;
 
-  void Put(Ref<Node> node, Ended& ended);
+  void Put(NodeRef<Node> node, Ended& ended);
   void PutWrites(const CheckpointId& id, std::vector<PendingWrite>& writes);
   // Removes the entries of which `drop` is true.
   void Drop(absl::FunctionRef<bool(const Entry&)> drop, Ended& ended);

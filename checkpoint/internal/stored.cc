@@ -22,7 +22,7 @@ enum Table : uint64_t {
   kCheckpoint = 'c',
   kValue = 'v',
   kWrite = 'w',
-  kNumber = 'n',
+  kNumberRow = 'n',
 };
 
 std::string ThreadKey(int64_t row, std::string_view name) {
@@ -47,7 +47,7 @@ std::string WriteKey(const StoredNamespace& in, const CheckpointId& id,
   return KeyIn(kWrite, in).Id(id).Text(task).Signed(index).Text(run).bytes();
 }
 std::string NumberKey(std::string_view name) {
-  return Packer().Number(kNumber).Text(name).bytes();
+  return Packer().Number(kNumberRow).Text(name).bytes();
 }
 
 absl::Status Undecodable() {
@@ -56,9 +56,6 @@ absl::Status Undecodable() {
 std::string Name(std::string_view text) { return std::string(text); }
 std::string NameOf(const StoredNamespace& in) {
   return absl::StrFormat("thread '%s', namespace '%s'", in.thread, in.ns);
-}
-absl::Status In(const std::string& what, const absl::Status& s) {
-  return {s.code(), absl::StrFormat("%s: %s", what, s.message())};
 }
 
 void PackTime(absl::Time time, Packer& out) {
@@ -128,6 +125,10 @@ SavedValue UnpackValue(Unpacker& in) {
 }
 
 }  // namespace
+
+absl::Status In(const std::string& what, const absl::Status& s) {
+  return {s.code(), absl::StrFormat("%s: %s", what, s.message())};
+}
 
 const StoredChannel* StoredCheckpoint::Find(std::string_view name) const {
   const auto at = std::lower_bound(

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "weir/checkpoint/checkpoint.h"
@@ -18,6 +19,12 @@
 namespace weir {
 inline namespace v0 {
 namespace internal {
+
+// `s`, an error, and what it is of.
+absl::Status In(const std::string& what, const absl::Status& s);
+
+// Each opening of a database numbers from a multiple of two to this power.
+inline constexpr int kCountBits = 40;
 
 // Values of so many bytes are kept inside their checkpoint.
 inline constexpr size_t kInlineBytes = 64;

@@ -16,7 +16,7 @@ constexpr char kGetThread[] =
     "SELECT thread, record FROM thread_row WHERE thread=?1";
 constexpr char kListThreads[] =
     "SELECT thread, record FROM thread_row ORDER BY thread";
-constexpr char kDropThread[] = "DELETE FROM thread_row WHERE thread=?1";
+constexpr char kDropThreadRow[] = "DELETE FROM thread_row WHERE thread=?1";
 
 // The number of a run that is stored anew stays.
 constexpr char kPutRun[] =
@@ -220,7 +220,7 @@ absl::Status StoredRuns::DropThread(std::string_view thread) {
   }
   absl::Status s;
   for (const std::string& run : runs) s.Update(DropRun(run));
-  s.Update(db_.Run(kDropThread, thread));
+  s.Update(db_.Run(kDropThreadRow, thread));
   return s;
 }
 

@@ -12,14 +12,13 @@
 #include "weir/checkpoint/internal/contract.h"
 #include "weir/checkpoint/internal/metadata_filter.h"
 #include "weir/checkpoint/internal/record.h"
+#include "weir/checkpoint/internal/thread_rows.h"
 
 namespace weir {
 inline namespace v0 {
 namespace internal {
 namespace {
 
-// How many counts one opening of the database has.
-constexpr int kCountBits = 40;
 constexpr std::string_view kSessions = "sessions";
 
 constexpr char kGetNumber[] = "SELECT record FROM number WHERE name=?1";
@@ -43,9 +42,6 @@ constexpr char kNamespacesOf[] =
     "WHERE name=?1";
 constexpr char kNamespaces[] =
     "SELECT ns_id, name, path FROM thread JOIN ns USING(thread_id)";
-constexpr char kNamespace[] =
-    "SELECT ns_id, name, path FROM ns JOIN thread USING(thread_id) "
-    "WHERE ns_id=?1";
 constexpr char kDropNamespace[] = "DELETE FROM ns WHERE ns_id=?1";
 constexpr char kDropEmptyNamespace[] =
     "DELETE FROM ns WHERE ns_id=?1"
@@ -53,8 +49,6 @@ constexpr char kDropEmptyNamespace[] =
     " AND NOT EXISTS(SELECT 1 FROM pack WHERE ns_id=?1)"
     " AND NOT EXISTS(SELECT 1 FROM task_write WHERE ns_id=?1)";
 
-constexpr char kLatest[] =
-    "SELECT id FROM checkpoint WHERE ns_id=?1 ORDER BY id DESC LIMIT 1";
 constexpr char kLoad[] =
     "SELECT record FROM checkpoint WHERE ns_id=?1 AND id=?2";
 constexpr char kIsRow[] = "SELECT 1 FROM checkpoint WHERE ns_id=?1 AND id=?2";
@@ -85,8 +79,6 @@ constexpr char kValueKeys[] =
     "SELECT channel, version, appended_to FROM value WHERE ns_id=?1";
 constexpr char kValues[] =
     "SELECT channel, version, appended_to, record FROM value WHERE ns_id=?1";
-constexpr char kDropValue[] =
-    "DELETE FROM value WHERE ns_id=?1 AND channel=?2 AND version=?3";
 constexpr char kDropValues[] = "DELETE FROM value WHERE ns_id=?1";
 
 constexpr char kPutWrite[] =
@@ -108,9 +100,6 @@ constexpr char kDropWritesAt[] =
 constexpr char kDropOlderWrites[] =
     "DELETE FROM task_write WHERE ns_id=?1 AND id<?2";
 constexpr char kDropWrites[] = "DELETE FROM task_write WHERE ns_id=?1";
-
-// SQLite's integers are signed; only equality of these matters there.
-int64_t Column(uint64_t number) { return static_cast<int64_t>(number); }
 
 StoredNamespace NamespaceAt(const Rows& rows) {
   return {.row = rows.Int(0),

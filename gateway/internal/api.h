@@ -55,6 +55,7 @@ class RunNotes {
 HttpResponse JsonAnswer(std::string body);
 
 // A request on its way to its endpoint.
+// NOLINTNEXTLINE(bugprone-exception-escape): moved JSON asserts its invariant.
 struct ApiCall {
   HttpRequest request{};
   HttpPath path{};

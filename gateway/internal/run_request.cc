@@ -35,7 +35,7 @@ absl::Status Wrong(const char* name, const std::string& wanted,
 }
 
 // Null for what is absent or null.
-const Json* Find(const Json& body, const char* name) {
+const Json* FieldOf(const Json& body, const char* name) {
   const auto it = body.find(name);
   return it == body.end() || it->is_null() ? nullptr : &*it;
 }
@@ -45,7 +45,7 @@ template <class E>
 absl::StatusOr<E> EnumField(
     const Json& body, const char* name, E absent,
     std::initializer_list<std::pair<const char*, E>> values) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return absent;
   std::vector<std::string> names;
   for (const auto& [text, value] : values) {
@@ -77,7 +77,7 @@ class Reader {
 
 absl::StatusOr<absl::Duration> SecondsField(const Json& body, const char* name,
                                             absl::Duration absent) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return absent;
   if (!field->is_number() || field->get<double>() < 0) {
     return Wrong(name, "a number of seconds from 0 on", *field);
@@ -133,7 +133,7 @@ Json Kwargs(const Json& body, const std::vector<std::string>& modes,
     if (it != body.end()) kwargs[name] = *it;
   }
   for (const char* name : {"config", "context"}) {
-    const Json* const given = Find(body, name);
+    const Json* const given = FieldOf(body, name);
     kwargs[name] = given == nullptr ? Json::object() : *given;
   }
   kwargs["stream_mode"] =
@@ -152,7 +152,7 @@ Json Kwargs(const Json& body, const std::vector<std::string>& modes,
 
 absl::StatusOr<std::string> TextField(const Json& body, const char* name,
                                       std::string absent) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return absent;
   if (!field->is_string()) return Wrong(name, "a text", *field);
   return field->get<std::string>();
@@ -160,7 +160,7 @@ absl::StatusOr<std::string> TextField(const Json& body, const char* name,
 
 absl::StatusOr<bool> BoolField(const Json& body, const char* name,
                                bool absent) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return absent;
   if (!field->is_boolean()) return Wrong(name, "true or false", *field);
   return field->get<bool>();
@@ -168,7 +168,7 @@ absl::StatusOr<bool> BoolField(const Json& body, const char* name,
 
 absl::StatusOr<int64_t> IntField(const Json& body, const char* name,
                                  int64_t absent, int64_t least, int64_t most) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return absent;
   const bool in_range =
       field->is_number_integer() &&
@@ -185,7 +185,7 @@ absl::StatusOr<int64_t> IntField(const Json& body, const char* name,
 
 absl::StatusOr<std::vector<std::string>> TextsField(const Json& body,
                                                     const char* name) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   std::vector<std::string> texts;
   if (field == nullptr) return texts;
   if (field->is_string()) return std::vector{field->get<std::string>()};
@@ -198,7 +198,7 @@ absl::StatusOr<std::vector<std::string>> TextsField(const Json& body,
 }
 
 absl::StatusOr<Json> ObjectField(const Json& body, const char* name) {
-  const Json* const field = Find(body, name);
+  const Json* const field = FieldOf(body, name);
   if (field == nullptr) return Json();
   if (!field->is_object()) return Wrong(name, "an object", *field);
   return *field;

@@ -28,7 +28,7 @@ constexpr bool IsHyphen(size_t i) {
   return i == 8 || i == 13 || i == 18 || i == 23;
 }
 
-const std::string* Find(const Metadata& metadata, const std::string& name) {
+const std::string* ValueOf(const Metadata& metadata, const std::string& name) {
   const auto it = metadata.find(name);
   return it == metadata.end() ? nullptr : &it->second;
 }
@@ -49,8 +49,8 @@ void AppendOthers(const Metadata& metadata,
 void AppendMetadata(const Metadata& metadata, std::string_view graph,
                     std::initializer_list<std::string_view> named,
                     JsonObject* data) {
-  const std::string* const graph_id = Find(metadata, "graph_id");
-  const std::string* const assistant = Find(metadata, "assistant_id");
+  const std::string* const graph_id = ValueOf(metadata, "graph_id");
+  const std::string* const assistant = ValueOf(metadata, "assistant_id");
   if (graph_id != nullptr) {
     data->Field("graph_id")->append(*graph_id);
   } else if (!graph.empty()) {

@@ -26,7 +26,7 @@ void AppendMessages(const List& messages, std::string* out) {
 }
 
 // The text of a field, "" if it is not there or null, or null if it is no text.
-const std::string* TextField(const Json& json, const char* name) {
+const std::string* TextIn(const Json& json, const char* name) {
   static const std::string kNone;
   const auto it = json.find(name);
   if (it == json.end() || it->is_null()) return &kNone;
@@ -68,15 +68,15 @@ absl::StatusOr<Message> MessageFromJson(const Json& json) {
                      ShownJson(json), " ", std::string(why)));
   };
   if (!json.is_object()) return refused("is none");
-  const std::string* role = TextField(json, "role");
-  if (role != nullptr && role->empty()) role = TextField(json, "type");
+  const std::string* role = TextIn(json, "role");
+  if (role != nullptr && role->empty()) role = TextIn(json, "type");
   if (role == nullptr) return refused("has a role that is no text");
   if (role->empty()) return refused("has no role");
-  const std::string* const id = TextField(json, "id");
+  const std::string* const id = TextIn(json, "id");
   if (id == nullptr) return refused("has an id that is no text");
 
   Message message{std::string(RoleFromWire(*role)), "", *id};
-  if (const std::string* text = TextField(json, "content")) {
+  if (const std::string* text = TextIn(json, "content")) {
     message.content = *text;
     return message;
   }
@@ -87,7 +87,7 @@ absl::StatusOr<Message> MessageFromJson(const Json& json) {
     if (block.is_string()) {
       text = &block.get_ref<const std::string&>();
     } else if (block.is_object() && block.contains("text")) {
-      text = TextField(block, "text");
+      text = TextIn(block, "text");
     }
     if (text == nullptr) return refused("has content that is more than text");
     message.content += *text;

@@ -203,9 +203,10 @@ class Writer {
 using TextPool = std::deque<std::string>;
 
 // Takes fields off the front of bytes. After a failure it does nothing more.
-class Reader {
+class FieldReader {
  public:
-  Reader(std::string_view in, const SavedFor& names, TextPool* texts = nullptr)
+  FieldReader(std::string_view in, const SavedFor& names,
+              TextPool* texts = nullptr)
       : in_(in), names_(names), texts_(texts) {}
 
   // Values of types that are not in the table are read as OpaqueValue.
@@ -284,7 +285,7 @@ class Reader {
     ForEach([&] { Get(list.emplace_back()); });
   }
   template <class T>
-  requires requires(Reader& r, T& record) { Fields(r, record); }
+  requires requires(FieldReader& r, T& record) { Fields(r, record); }
   void Get(T& record) { Fields(*this, record); }
 
   template <class T>
@@ -471,7 +472,7 @@ absl::Status ReadRecord(std::string_view bytes, const SavedFor& names, F read,
         "%d",
         format, kRecordFormat));
   }
-  Reader reader(bytes.substr(1), names, texts);
+  FieldReader reader(bytes.substr(1), names, texts);
   read(reader);
   return reader.Finish();
 }
@@ -479,7 +480,8 @@ absl::Status ReadRecord(std::string_view bytes, const SavedFor& names, F read,
 template <class R>
 absl::Status DecodeFields(std::string_view bytes, const SavedFor& names,
                           R* record) {
-  return ReadRecord(bytes, names, [&](Reader& reader) { reader(*record); });
+  return ReadRecord(bytes, names,
+                    [&](FieldReader& reader) { reader(*record); });
 }
 
 }  // namespace internal

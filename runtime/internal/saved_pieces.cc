@@ -14,7 +14,7 @@ namespace internal {
 namespace {
 
 // A value of so few bytes is put whole: a piece of it would take more room.
-constexpr size_t kSmallBytes = 64;
+constexpr size_t kFewBytes = 64;
 
 // The bytes of what was added, if they are to be put rather than all.
 std::optional<std::string> PieceOf(const Growth& growth, const Value& value,
@@ -24,7 +24,7 @@ std::optional<std::string> PieceOf(const Growth& growth, const Value& value,
   if (!added.has_value() || !added.Encode(&bytes).ok()) return std::nullopt;
   const size_t pieces = before.piece_bytes + bytes.size();
   if (pieces >= before.whole_bytes ||
-      before.whole_bytes + pieces <= kSmallBytes) {
+      before.whole_bytes + pieces <= kFewBytes) {
     return std::nullopt;
   }
   return bytes;

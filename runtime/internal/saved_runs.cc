@@ -238,7 +238,7 @@ void Fields(A& a, R& r) {
 
 // Makes the payload that is the `index`-th of the variant, and reads it.
 template <size_t... kIndex>
-bool ReadPayload(Reader& reader, size_t index, EventPayload& payload,
+bool ReadPayload(FieldReader& reader, size_t index, EventPayload& payload,
                  std::index_sequence<kIndex...> /*all*/) {
   return ((index == kIndex && (reader(payload.emplace<kIndex>()), true)) ||
           ...);
@@ -300,7 +300,7 @@ absl::Status DecodeBeginning(const CompiledGraph& graph, std::string_view bytes,
   std::shared_ptr<Command> command = std::make_shared<Command>();
   Value answer;
   std::map<std::string, Value> answers;
-  absl::Status read = ReadRecord(bytes, graph.names, [&](Reader& reader) {
+  absl::Status read = ReadRecord(bytes, graph.names, [&](FieldReader& reader) {
     reader(kind, *command, answer, answers, *options, options->context);
     if (!reader.AtEnd()) reader(options->max_async_lag);
     if (options->max_async_lag < 1) reader.Refuse("a lag of no superstep");
@@ -320,7 +320,7 @@ absl::Status DecodeInterrupts(const CompiledGraph& graph,
                               std::string_view bytes,
                               std::vector<Interrupt>* interrupts) {
   return ReadRecord(bytes, graph.names,
-                    [&](Reader& reader) { reader(*interrupts); });
+                    [&](FieldReader& reader) { reader(*interrupts); });
 }
 
 absl::Status EncodeEvent(const CompiledGraph& graph, const Event& event,
@@ -350,7 +350,7 @@ absl::Status DecodeEvent(const SavedFor& names, UnknownTypes unknown,
   auto texts = std::make_shared<TextPool>();
   absl::Status read = ReadRecord(
       bytes, names,
-      [&](Reader& reader) {
+      [&](FieldReader& reader) {
         if (unknown == UnknownTypes::kOpaque) reader.TakeUnknownTypes();
         reader(mode, ns, body->step, body->time, index);
         if (!ReadPayload(reader, index, body->payload,

@@ -65,7 +65,7 @@ struct Tree {
   friend bool operator==(const Tree&, const Tree&) = default;
 };
 
-struct NoCodec {};
+struct Uncoded {};
 
 }  // namespace
 }  // namespace weir
@@ -103,10 +103,10 @@ namespace weir {
 namespace {
 
 static_assert(HasCodec<std::vector<std::map<int, Order>>>);
-static_assert(!HasCodec<NoCodec>);
-static_assert(!HasCodec<std::vector<NoCodec>>);
-static_assert(!HasCodec<std::map<std::string, NoCodec>>);
-static_assert(!HasCodec<std::optional<NoCodec>>);
+static_assert(!HasCodec<Uncoded>);
+static_assert(!HasCodec<std::vector<Uncoded>>);
+static_assert(!HasCodec<std::map<std::string, Uncoded>>);
+static_assert(!HasCodec<std::optional<Uncoded>>);
 static_assert(!HasCodec<long double>);
 static_assert(!HasCodec<int*>);
 
@@ -125,7 +125,7 @@ absl::Status DecodeAll(std::string_view bytes, T* value) {
 }
 
 template <class T>
-std::string Json(const T& value) {
+std::string AsJson(const T& value) {
   std::string text;
   Codec<T>::AppendJson(value, &text);
   return text;
@@ -135,7 +135,7 @@ std::string Json(const T& value) {
 // changed.
 template <class T>
 void ExpectRoundTrip(const T& value) {
-  SCOPED_TRACE(Json(value));
+  SCOPED_TRACE(AsJson(value));
   const std::string bytes = Encoded(value);
   ASSERT_FALSE(bytes.empty());
   T read{};
@@ -359,36 +359,37 @@ TEST(CodecTest, RandomBytesDecodeOrAreDataLoss) {
 }
 
 TEST(CodecTest, JsonTextIsAsOthersPrintIt) {
-  EXPECT_EQ(Json(None()), "null");
-  EXPECT_EQ(Json(true), "true");
-  EXPECT_EQ(Json(int8_t{-5}), "-5");
-  EXPECT_EQ(Json('A'), "65");
-  EXPECT_EQ(Json(std::numeric_limits<uint64_t>::max()), "18446744073709551615");
-  EXPECT_EQ(Json(0.1), "0.1");
-  EXPECT_EQ(Json(0.1f), "0.1");
-  EXPECT_EQ(Json(2.0), "2.0");
-  EXPECT_EQ(Json(Color::kBlue), "200");
-  EXPECT_EQ(Json(std::string("a\"b")), R"("a\"b")");
-  EXPECT_EQ(Json(std::vector<int>()), "[]");
-  EXPECT_EQ(Json(std::vector<int>{1, 2}), "[1, 2]");
-  EXPECT_EQ(Json(std::map<std::string, int>()), "{}");
+  EXPECT_EQ(AsJson(None()), "null");
+  EXPECT_EQ(AsJson(true), "true");
+  EXPECT_EQ(AsJson(int8_t{-5}), "-5");
+  EXPECT_EQ(AsJson('A'), "65");
+  EXPECT_EQ(AsJson(std::numeric_limits<uint64_t>::max()),
+            "18446744073709551615");
+  EXPECT_EQ(AsJson(0.1), "0.1");
+  EXPECT_EQ(AsJson(0.1f), "0.1");
+  EXPECT_EQ(AsJson(2.0), "2.0");
+  EXPECT_EQ(AsJson(Color::kBlue), "200");
+  EXPECT_EQ(AsJson(std::string("a\"b")), R"("a\"b")");
+  EXPECT_EQ(AsJson(std::vector<int>()), "[]");
+  EXPECT_EQ(AsJson(std::vector<int>{1, 2}), "[1, 2]");
+  EXPECT_EQ(AsJson(std::map<std::string, int>()), "{}");
   EXPECT_EQ(
-      Json(std::map<std::string, std::vector<int>>{{"a", {1}}, {"b", {}}}),
+      AsJson(std::map<std::string, std::vector<int>>{{"a", {1}}, {"b", {}}}),
       R"({"a": [1], "b": []})");
-  EXPECT_EQ(Json(std::map<int, bool>{{1, true}, {2, false}}),
+  EXPECT_EQ(AsJson(std::map<int, bool>{{1, true}, {2, false}}),
             "[[1, true], [2, false]]");
-  EXPECT_EQ(Json(std::optional<int>()), "null");
-  EXPECT_EQ(Json(std::optional<int>(1)), "1");
-  EXPECT_EQ(Json(std::pair<int, std::string>(1, "a")), R"([1, "a"])");
-  EXPECT_EQ(Json(AppendLog<int>{1, 2}), "[1, 2]");
-  EXPECT_EQ(Json(Order{"tea", 2, std::nullopt}),
+  EXPECT_EQ(AsJson(std::optional<int>()), "null");
+  EXPECT_EQ(AsJson(std::optional<int>(1)), "1");
+  EXPECT_EQ(AsJson(std::pair<int, std::string>(1, "a")), R"([1, "a"])");
+  EXPECT_EQ(AsJson(AppendLog<int>{1, 2}), "[1, 2]");
+  EXPECT_EQ(AsJson(Order{"tea", 2, std::nullopt}),
             R"({"item": "tea", "count": 2, "color": null})");
 }
 
 TEST(CodecTest, UnorderedMapsAreWrittenInTheOrderOfTheirKeys) {
   std::unordered_map<std::string, int> map;
   for (const char* key : {"d", "a", "c", "e", "b"}) map[key] = 1;
-  EXPECT_EQ(Json(map), R"({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})");
+  EXPECT_EQ(AsJson(map), R"({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})");
   EXPECT_EQ(Encoded(map),
             Encoded(std::map<std::string, int>(map.begin(), map.end())));
 }

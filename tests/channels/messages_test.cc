@@ -12,7 +12,7 @@
 namespace weir {
 namespace {
 
-Message Said(std::string content, std::string id) {
+Message Says(std::string content, std::string id) {
   return {"user", std::move(content), std::move(id)};
 }
 
@@ -38,26 +38,26 @@ std::string Merged(std::vector<Message> state, std::vector<Message> update) {
 
 TEST(MessageListTest, AppendsMessagesWithNewIds) {
   EXPECT_EQ(Merged({}, {}), "");
-  EXPECT_EQ(Merged({Said("a", "1")}, {Said("b", "2"), Said("c", "3")}),
+  EXPECT_EQ(Merged({Says("a", "1")}, {Says("b", "2"), Says("c", "3")}),
             "a/1 b/2 c/3");
 }
 
 TEST(MessageListTest, GrowthIsOfPureAdditionsOnly) {
   const auto kind = Messages().kind;
   const Growth& growth = *kind->growth();
-  MessageList<> list({Said("a", "1"), Said("b", "2")});
+  MessageList<> list({Says("a", "1"), Says("b", "2")});
   const MessageIds ids = RandomMessageIds();
   const Value mark = growth.Mark(Value(list));
-  Value rebuilt(MessageList<>({Said("a", "1"), Said("b", "2")}));
-  ASSERT_TRUE(list.Merge({Said("c", "3")}, ids).ok());
+  Value rebuilt(MessageList<>({Says("a", "1"), Says("b", "2")}));
+  ASSERT_TRUE(list.Merge({Says("c", "3")}, ids).ok());
   const Value added = growth.Added(mark, Value(list));
-  EXPECT_EQ(added, Value(AppendLog<Message>{Said("c", "3")}));
+  EXPECT_EQ(added, Value(AppendLog<Message>{Says("c", "3")}));
   ASSERT_TRUE(growth.Add(added, &rebuilt).ok());
   EXPECT_EQ(rebuilt, Value(list));
   EXPECT_EQ(rebuilt.As<MessageList<>>()->Find("3")->content, "c");
 
   MessageList<> replaced = list;
-  ASSERT_TRUE(replaced.Merge({Said("B", "2")}, ids).ok());
+  ASSERT_TRUE(replaced.Merge({Says("B", "2")}, ids).ok());
   EXPECT_FALSE(growth.Added(mark, Value(replaced)).has_value());
   MessageList<> removed = list;
   ASSERT_TRUE(removed.Merge({RemoveMessage("1")}, ids).ok());
@@ -65,71 +65,71 @@ TEST(MessageListTest, GrowthIsOfPureAdditionsOnly) {
 }
 
 TEST(MessageListTest, ReplacesInPlace) {
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "2"), Said("c", "3")},
-                   {Said("B", "2")}),
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "2"), Says("c", "3")},
+                   {Says("B", "2")}),
             "a/1 B/2 c/3");
 }
 
 TEST(MessageListTest, ReplacesAMessageOfTheSameUpdate) {
-  EXPECT_EQ(Merged({}, {Said("q1", "1"), Said("q2", "1")}), "q2/1");
+  EXPECT_EQ(Merged({}, {Says("q1", "1"), Says("q2", "1")}), "q2/1");
 }
 
 TEST(MessageListTest, RemovesById) {
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "2")}, {RemoveMessage("1")}),
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "2")}, {RemoveMessage("1")}),
             "b/2");
 }
 
 TEST(MessageListTest, RemovesAMessageOfTheSameUpdate) {
-  EXPECT_EQ(Merged({Said("a", "1")}, {Said("b", "2"), RemoveMessage("2")}),
+  EXPECT_EQ(Merged({Says("a", "1")}, {Says("b", "2"), RemoveMessage("2")}),
             "a/1");
 }
 
 TEST(MessageListTest, WritingAgainRevokesARemovalAndKeepsThePlace) {
-  EXPECT_EQ(Merged({Said("a", "1")}, {RemoveMessage("1"), Said("a'", "1")}),
+  EXPECT_EQ(Merged({Says("a", "1")}, {RemoveMessage("1"), Says("a'", "1")}),
             "a'/1");
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "2")},
-                   {RemoveMessage("1"), Said("c", "3"), Said("A", "1")}),
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "2")},
+                   {RemoveMessage("1"), Says("c", "3"), Says("A", "1")}),
             "A/1 b/2 c/3");
 }
 
 TEST(MessageListTest, RemovingTwiceIsFine) {
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "2")},
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "2")},
                    {RemoveMessage("1"), RemoveMessage("1")}),
             "b/2");
 }
 
 TEST(MessageListTest, RemovingAnUnknownIdIsNotFound) {
-  MessageList<> list({Said("a", "1")});
+  MessageList<> list({Says("a", "1")});
   const absl::Status s =
-      list.Merge({Said("b", "2"), RemoveMessage("x7")}, RandomMessageIds());
+      list.Merge({Says("b", "2"), RemoveMessage("x7")}, RandomMessageIds());
   EXPECT_EQ(s.code(), absl::StatusCode::kNotFound);
   EXPECT_NE(s.message().find("'x7'"), s.message().npos) << s;
-  EXPECT_EQ(list, MessageList<>({Said("a", "1")}));
+  EXPECT_EQ(list, MessageList<>({Says("a", "1")}));
 }
 
 TEST(MessageListTest, RemovingBeforeItIsWrittenIsNotFound) {
-  EXPECT_EQ(Merged({}, {RemoveMessage("1"), Said("a", "1")}),
+  EXPECT_EQ(Merged({}, {RemoveMessage("1"), Says("a", "1")}),
             "no message has the id '1', which was to be removed");
 }
 
 TEST(MessageListTest, RemoveAllLeavesWhatFollowsTheLastOne) {
-  EXPECT_EQ(Merged({Said("a", "1")}, {Said("b", "2"), RemoveAll()}), "");
+  EXPECT_EQ(Merged({Says("a", "1")}, {Says("b", "2"), RemoveAll()}), "");
   EXPECT_EQ(
-      Merged({Said("a", "1")}, {Said("b", "2"), RemoveAll(), Said("c", "3"),
-                                RemoveAll(), Said("d", "1"), Said("e", "1")}),
+      Merged({Says("a", "1")}, {Says("b", "2"), RemoveAll(), Says("c", "3"),
+                                RemoveAll(), Says("d", "1"), Says("e", "1")}),
       "d/1 e/1");
   EXPECT_EQ(Merged({}, {RemoveMessage("unknown"), RemoveAll()}), "");
 }
 
 TEST(MessageListTest, GivesIdsToMessagesOnBothSides) {
-  EXPECT_EQ(Merged({Said("a", "")}, {Said("b", ""), Said("c", "7")}),
+  EXPECT_EQ(Merged({Says("a", "")}, {Says("b", ""), Says("c", "7")}),
             "a/new1 b/new2 c/7");
 }
 
 TEST(MessageListTest, OfEqualIdsInTheStateTheLastIsReplaced) {
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "1")}, {Said("c", "1")}),
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "1")}, {Says("c", "1")}),
             "a/1 c/1");
-  EXPECT_EQ(Merged({Said("a", "1"), Said("b", "1"), Said("c", "2")},
+  EXPECT_EQ(Merged({Says("a", "1"), Says("b", "1"), Says("c", "2")},
                    {RemoveMessage("1")}),
             "c/2");
 }
@@ -138,9 +138,9 @@ TEST(MessageListTest, FindsByIdAfterEveryKindOfMerge) {
   MessageList<> list;
   const MessageIds ids = RandomMessageIds();
   for (int i = 0; i < 500; ++i) {
-    ASSERT_TRUE(list.Merge({Said("a", std::to_string(i))}, ids).ok());
+    ASSERT_TRUE(list.Merge({Says("a", std::to_string(i))}, ids).ok());
   }
-  ASSERT_TRUE(list.Merge({Said("b", "7")}, ids).ok());
+  ASSERT_TRUE(list.Merge({Says("b", "7")}, ids).ok());
   ASSERT_TRUE(list.Merge({RemoveMessage("3")}, ids).ok());
   EXPECT_EQ(list.size(), 499U);
   EXPECT_EQ(list.Find("3"), nullptr);
@@ -156,12 +156,12 @@ TEST(MessageListTest, CopiesAreIndependent) {
   std::vector<MessageList<>> versions;
   for (int i = 0; i < 100; ++i) {
     versions.push_back(list);
-    ASSERT_TRUE(list.Merge({Said("a", std::to_string(i))}, ids).ok());
+    ASSERT_TRUE(list.Merge({Says("a", std::to_string(i))}, ids).ok());
   }
   for (size_t n = 0; n < versions.size(); ++n) {
     EXPECT_EQ(versions[n].size(), n);
     EXPECT_EQ(versions[n].Find(std::to_string(n)), nullptr);
-    ASSERT_TRUE(versions[n].Merge({Said("b", "0")}, ids).ok());
+    ASSERT_TRUE(versions[n].Merge({Says("b", "0")}, ids).ok());
   }
   EXPECT_EQ(versions[5][0].content, "b");
   EXPECT_EQ(list[0].content, "a");
@@ -169,9 +169,9 @@ TEST(MessageListTest, CopiesAreIndependent) {
 }
 
 TEST(MessageListTest, CopySharesMessages) {
-  MessageList<> list({Said("a", "1")});
+  MessageList<> list({Says("a", "1")});
   const MessageList<> before = list;
-  ASSERT_TRUE(list.Merge({Said("b", "2")}, RandomMessageIds()).ok());
+  ASSERT_TRUE(list.Merge({Says("b", "2")}, RandomMessageIds()).ok());
   EXPECT_EQ(&before[0], &list[0]);
 }
 
@@ -191,7 +191,7 @@ TEST(MessagesTest, ChannelTakesIdsFromItsSource) {
   const auto kind = Messages([] { return "mine"; }).kind;
   ChannelState state;
   kind->Init(state);
-  ASSERT_TRUE(kind->Apply(state, Value(Said("hi", "")), false).ok());
+  ASSERT_TRUE(kind->Apply(state, Value(Says("hi", "")), false).ok());
   EXPECT_EQ(state.value.ToJson(),
             R"([{"role": "user", "content": "hi", "id": "mine"}])");
 }
@@ -209,9 +209,9 @@ TEST(MessagesTest, OverwriteKeepsMessagesAsTheyAre) {
   const auto kind = Messages([] { return "new"; }).kind;
   ChannelState state;
   kind->Init(state);
-  ASSERT_TRUE(kind->Apply(state, Value(Said("x", "1")), false).ok());
-  const std::vector<Message> messages{Said("a", "1"), Said("b", "1"),
-                                      Said("c", "")};
+  ASSERT_TRUE(kind->Apply(state, Value(Says("x", "1")), false).ok());
+  const std::vector<Message> messages{Says("a", "1"), Says("b", "1"),
+                                      Says("c", "")};
   ASSERT_TRUE(kind->Apply(state, Value(messages), true).ok());
   const auto& list = *state.value.As<MessageList<>>();
   ASSERT_EQ(list.size(), 3U);

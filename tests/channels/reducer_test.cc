@@ -12,9 +12,9 @@
 namespace weir {
 namespace {
 
-using Numbers = std::vector<int>;
+using IntList = std::vector<int>;
 
-Numbers Extend(Numbers list, const Numbers& more) {
+IntList Extend(IntList list, const IntList& more) {
   list.insert(list.end(), more.begin(), more.end());
   return list;
 }
@@ -30,42 +30,42 @@ class ReducerTest : public testing::Test {
   absl::Status Write(Value write) {
     return kind_->Apply(state_, std::move(write), false).status();
   }
-  const Numbers& numbers() const { return *state_.value.As<Numbers>(); }
+  const IntList& numbers() const { return *state_.value.As<IntList>(); }
 
   std::shared_ptr<const ChannelKind> kind_;
   ChannelState state_;
 };
 
 TEST_F(ReducerTest, ReducesInPlaceWhileUnshared) {
-  Numbers initial;
+  IntList initial;
   initial.reserve(100);
-  Use(Reducer<Numbers>(Extend));
+  Use(Reducer<IntList>(Extend));
   state_.value = Value(std::move(initial));
-  const Numbers* list = &numbers();
+  const IntList* list = &numbers();
   const int* buffer = list->data();
-  ASSERT_TRUE(Write(Value(Numbers{1, 2})).ok());
-  ASSERT_TRUE(Write(Value(Numbers{3})).ok());
+  ASSERT_TRUE(Write(Value(IntList{1, 2})).ok());
+  ASSERT_TRUE(Write(Value(IntList{3})).ok());
   EXPECT_EQ(&numbers(), list);
   EXPECT_EQ(numbers().data(), buffer);
-  EXPECT_EQ(numbers(), (Numbers{1, 2, 3}));
+  EXPECT_EQ(numbers(), (IntList{1, 2, 3}));
 }
 
 TEST_F(ReducerTest, ReducesACopyWhenShared) {
-  Use(Reducer<Numbers>(Extend));
-  ASSERT_TRUE(Write(Value(Numbers{1})).ok());
+  Use(Reducer<IntList>(Extend));
+  ASSERT_TRUE(Write(Value(IntList{1})).ok());
   const Value seen = state_.value;
-  ASSERT_TRUE(Write(Value(Numbers{2})).ok());
-  EXPECT_EQ(*seen.As<Numbers>(), Numbers{1});
-  EXPECT_EQ(numbers(), (Numbers{1, 2}));
+  ASSERT_TRUE(Write(Value(IntList{2})).ok());
+  EXPECT_EQ(*seen.As<IntList>(), IntList{1});
+  EXPECT_EQ(numbers(), (IntList{1, 2}));
 }
 
 TEST_F(ReducerTest, RunsDoNotShareTheirInitialValue) {
-  const auto def = Reducer<Numbers>(Extend, Numbers{7});
+  const auto def = Reducer<IntList>(Extend, IntList{7});
   Use(def);
-  ASSERT_TRUE(Write(Value(Numbers{8})).ok());
-  EXPECT_EQ(numbers(), (Numbers{7, 8}));
+  ASSERT_TRUE(Write(Value(IntList{8})).ok());
+  EXPECT_EQ(numbers(), (IntList{7, 8}));
   Use(def);
-  EXPECT_EQ(numbers(), Numbers{7});
+  EXPECT_EQ(numbers(), IntList{7});
 }
 
 TEST_F(ReducerTest, FoldsInOrder) {
@@ -75,14 +75,14 @@ TEST_F(ReducerTest, FoldsInOrder) {
 }
 
 TEST_F(ReducerTest, WritesMayBeOfAnotherType) {
-  Use(Reducer<Numbers, std::string>(
-      [](Numbers lengths, const std::string& text) {
+  Use(Reducer<IntList, std::string>(
+      [](IntList lengths, const std::string& text) {
         lengths.push_back(static_cast<int>(text.size()));
         return lengths;
       }));
   ASSERT_TRUE(Write(Value("abc")).ok());
-  EXPECT_EQ(numbers(), Numbers{3});
-  EXPECT_EQ(Write(Value(Numbers{1})).code(),
+  EXPECT_EQ(numbers(), IntList{3});
+  EXPECT_EQ(Write(Value(IntList{1})).code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -93,13 +93,13 @@ TEST_F(ReducerTest, ResultMayConvert) {
 }
 
 TEST_F(ReducerTest, StatusOfAReducerIsPassedOn) {
-  Use(Reducer<Numbers>(
-      [](Numbers list, const Numbers& more) -> absl::StatusOr<Numbers> {
+  Use(Reducer<IntList>(
+      [](IntList list, const IntList& more) -> absl::StatusOr<IntList> {
         if (more.empty()) return absl::OutOfRangeError("nothing there");
         return Extend(std::move(list), more);
       }));
-  ASSERT_TRUE(Write(Value(Numbers{1})).ok());
-  const absl::Status s = Write(Value(Numbers{}));
+  ASSERT_TRUE(Write(Value(IntList{1})).ok());
+  const absl::Status s = Write(Value(IntList{}));
   EXPECT_EQ(s.code(), absl::StatusCode::kOutOfRange);
 }
 

@@ -1,9 +1,6 @@
 find_package(nlohmann_json REQUIRED)
-weir_test_link(channels_nlohmann_json_test nlohmann_json::nlohmann_json)
-weir_test_link(channels_channel_conformance_test nlohmann_json::nlohmann_json)
-
 find_package(Protobuf REQUIRED)
-weir_test_link(channels_protobuf_json_test protobuf::libprotobuf)
+weir_test_link(channels_tests nlohmann_json::nlohmann_json protobuf::libprotobuf)
 
 # Takes weir's functions from the program, as a plug-in does; so the program must use what this uses.
 add_library(weir_value_shared_library SHARED channels/value_shared_library.cc)

@@ -32,7 +32,7 @@ using sample::Opened;
 using sample::Store;
 using sample::ToRead;
 
-constexpr size_t kPage = 4096;
+constexpr size_t kPageBytes = 4096;
 
 // Threads of several sizes in one file, each with two namespaces. The name of a
 // thread, or its 8 bytes in ids, is in each row of it but that of its namespace
@@ -159,7 +159,7 @@ TEST_F(DatabaseReportTest, AWholeFileHasNoDamageAndIsSavedWhole) {
   const DatabaseReport report = Verified(path_);
   EXPECT_TRUE(report.whole()) << DamageOf(report);
   EXPECT_EQ(report.threads.size(), all.texts().size());
-  EXPECT_EQ(report.pages, before.at("db").size() / kPage);
+  EXPECT_EQ(report.pages, before.at("db").size() / kPageBytes);
   EXPECT_EQ(FilesOf(folder_.File("")), before);
 
   ASSERT_TRUE(SalvageDatabase(path_, to_).ok());
@@ -209,18 +209,18 @@ TEST_F(DatabaseReportTest, ADamagedPageCostsNoRunsThatAreNotInIt) {
     const Store store = Opened(path_);
     for (int i = 0; i < kThreads; ++i) {
       const std::string thread = absl::StrFormat("thread-%c", 'a' + i);
-      sample::FillRuns(*store, thread, 900 << i);
+      sample::FillRuns(*store, thread, size_t{900} << i);
       rows[thread] = sample::RowsOf(*store, thread);
     }
   }
   const std::string whole = FileBytes(path_);
-  ASSERT_GT(whole.size() / kPage, 30);
+  ASSERT_GT(whole.size() / kPageBytes, 30);
   size_t kept = 0, most = 0;
-  for (size_t page = 0; page < whole.size() / kPage; ++page) {
+  for (size_t page = 0; page < whole.size() / kPageBytes; ++page) {
     SCOPED_TRACE(absl::StrFormat("page %d", page + 1));
     std::string bytes = whole;
-    bytes[page * kPage + 100] =
-        static_cast<char>(bytes[page * kPage + 100] ^ 4);
+    bytes[page * kPageBytes + 100] =
+        static_cast<char>(bytes[page * kPageBytes + 100] ^ 4);
     WriteFileBytes(path_, bytes);
     const DatabaseReport report = Verified(path_);
     EXPECT_EQ(report.damaged_pages,
@@ -230,7 +230,7 @@ TEST_F(DatabaseReportTest, ADamagedPageCostsNoRunsThatAreNotInIt) {
     ASSERT_TRUE(SalvageDatabase(path_, to_).ok());
     EXPECT_TRUE(Verified(to_).whole());
     const Store saved = Opened(to_);
-    const std::string lost = whole.substr(page * kPage, kPage);
+    const std::string lost = whole.substr(page * kPageBytes, kPageBytes);
     for (const auto& [thread, before] : rows) {
       const std::string after = sample::RowsOf(*saved, thread);
       if (after == before) ++kept;
@@ -289,14 +289,14 @@ class EachPageTest : public DatabaseReportTest {
   void ForEachPage(size_t stride, Spoil spoil) {
     const ManyThreads all(path_);
     const std::string whole = FileBytes(path_);
-    const size_t pages = whole.size() / kPage;
+    const size_t pages = whole.size() / kPageBytes;
     ASSERT_GT(pages, 80);
     const std::string damaged = folder_.File("damaged");
     size_t saved = 0, most = 0;
     for (size_t page = 0; page < pages; page += stride) {
       SCOPED_TRACE(absl::StrFormat("page %d", page + 1));
       std::string bytes = whole;
-      spoil(bytes, page * kPage);
+      spoil(bytes, page * kPageBytes);
       WriteFileBytes(damaged, bytes);
       const DatabaseReport report = Verified(damaged);
       EXPECT_EQ(report.damaged_pages,
@@ -304,7 +304,7 @@ class EachPageTest : public DatabaseReportTest {
       EXPECT_FALSE(report.damage.empty());
       RemoveSaved();
       const auto touched =
-          all.In(std::string_view(whole).substr(page * kPage, kPage));
+          all.In(std::string_view(whole).substr(page * kPageBytes, kPageBytes));
       ExpectSaved(all, damaged, to_, touched, saved);
       most += all.texts().size();
       EXPECT_EQ(FileBytes(damaged), bytes);
@@ -321,22 +321,22 @@ TEST_F(EachPageTest, AChangedBitCostsNoThreadThatItIsNotIn) {
   uint64_t random = 20240717;
   ForEachPage(1, [&random](std::string& bytes, size_t page) {
     random = random * 6364136223846793005 + 1442695040888963407;
-    char& byte = bytes[page + (random >> 33) % kPage];
+    char& byte = bytes[page + (random >> 33) % kPageBytes];
     byte = static_cast<char>(byte ^ 1 << (random >> 20) % 8);
   });
 }
 
 TEST_F(EachPageTest, AnEmptyPageCostsNoThreadThatItIsNotIn) {
   ForEachPage(3, [](std::string& bytes, size_t page) {
-    bytes.replace(page, kPage, kPage, '\0');
+    bytes.replace(page, kPageBytes, kPageBytes, '\0');
   });
 }
 
 TEST_F(EachPageTest, APageInTheWrongPlaceCostsNoThreadThatItIsNotIn) {
   ForEachPage(3, [](std::string& bytes, size_t page) {
     const std::string whole = bytes;
-    const size_t other = page == kPage ? 2 * kPage : kPage;
-    bytes.replace(page, kPage, whole, other, kPage);
+    const size_t other = page == kPageBytes ? 2 * kPageBytes : kPageBytes;
+    bytes.replace(page, kPageBytes, whole, other, kPageBytes);
   });
 }
 
@@ -361,8 +361,8 @@ TEST_F(DatabaseReportTest, APageOfPacksThatIsDamagedIsTold) {
   std::set<std::string> names;
   for (const auto& [name, text] : all.texts()) names.insert(name);
   size_t saved = 0, most = 0, packs = 0;
-  for (size_t page = 0; page < whole.size(); page += kPage) {
-    SCOPED_TRACE(absl::StrFormat("page %d", page / kPage + 1));
+  for (size_t page = 0; page < whole.size(); page += kPageBytes) {
+    SCOPED_TRACE(absl::StrFormat("page %d", page / kPageBytes + 1));
     std::string bytes = whole;
     bytes[page + 777] = static_cast<char>(bytes[page + 777] ^ 4);
     WriteFileBytes(damaged, bytes);
@@ -382,12 +382,13 @@ TEST_F(DatabaseReportTest, APageOfPacksThatIsDamagedIsTold) {
 TEST_F(DatabaseReportTest, OfAFileThatIsCutOffTheRestIsSaved) {
   const ManyThreads all(path_);
   const std::string whole = FileBytes(path_);
-  for (size_t size = kPage + 7; size < whole.size(); size += 6 * kPage) {
+  for (size_t size = kPageBytes + 7; size < whole.size();
+       size += 6 * kPageBytes) {
     WriteFileBytes(path_, whole.substr(0, size));
     RemoveSaved();
     size_t saved = 0;
-    ExpectSaved(all, path_, to_, all.In(whole.substr(size / kPage * kPage)),
-                saved);
+    ExpectSaved(all, path_, to_,
+                all.In(whole.substr(size / kPageBytes * kPageBytes)), saved);
     EXPECT_FALSE(Verified(path_).whole());
   }
 }

@@ -30,9 +30,9 @@ using internal::Database;
 using internal::Rows;
 using sample::Opened;
 
-class DatabaseReportTest : public testing::Test {
+class DatabaseDamageTest : public testing::Test {
  protected:
-  DatabaseReportTest() {
+  DatabaseDamageTest() {
     const sample::Store store = Opened(path_);
     sample::Fill(*store, "one", 9, "ns");
     sample::Fill(*store, "two", 9, "ns");
@@ -68,13 +68,13 @@ class DatabaseReportTest : public testing::Test {
   const std::string path_ = folder_.File("db");
 };
 
-TEST_F(DatabaseReportTest, ADamagedThreadIsNamed) {
+TEST_F(DatabaseDamageTest, ADamagedThreadIsNamed) {
   Change("UPDATE thread SET record=x'00' WHERE name=?1",
          std::string_view("one"));
   ExpectDamage({.what = "not a record", .thread = "one"});
 }
 
-TEST_F(DatabaseReportTest, ADamagedCheckpointIsNamed) {
+TEST_F(DatabaseDamageTest, ADamagedCheckpointIsNamed) {
   const CheckpointId id{5, 1};
   Change("UPDATE checkpoint SET record=record||x'00' WHERE ns_id=1 AND id=?1",
          id);
@@ -82,7 +82,7 @@ TEST_F(DatabaseReportTest, ADamagedCheckpointIsNamed) {
       {.what = "damaged", .thread = "one", .ns = "ns", .checkpoint = id});
 }
 
-TEST_F(DatabaseReportTest, ARecordInAnotherRowIsDamage) {
+TEST_F(DatabaseDamageTest, ARecordInAnotherRowIsDamage) {
   Change(
       "UPDATE value SET record=(SELECT record FROM value AS v WHERE"
       " v.ns_id=2 AND v.channel=value.channel AND v.version=value.version)"
@@ -92,7 +92,7 @@ TEST_F(DatabaseReportTest, ARecordInAnotherRowIsDamage) {
       {.what = "damaged", .thread = "one", .ns = "ns", .channel = "long"});
 }
 
-TEST_F(DatabaseReportTest, AMissingValueIsNamedOnce) {
+TEST_F(DatabaseDamageTest, AMissingValueIsNamedOnce) {
   Change("DELETE FROM value WHERE ns_id=1 AND channel=?1 AND version=3",
          std::string_view("pieces"));
   ExpectDamage({.what = "version 3 is missing",
@@ -103,14 +103,14 @@ TEST_F(DatabaseReportTest, AMissingValueIsNamedOnce) {
   EXPECT_EQ(VerifyDatabase(path_)->damage.size(), 1);
 }
 
-TEST_F(DatabaseReportTest, ADamagedWriteIsNamed) {
+TEST_F(DatabaseDamageTest, ADamagedWriteIsNamed) {
   const CheckpointId id{7, 1};
   Change("UPDATE task_write SET record=x'57' WHERE ns_id=1 AND id=?1", id);
   ExpectDamage(
       {.what = "not a record", .thread = "one", .ns = "ns", .checkpoint = id});
 }
 
-TEST_F(DatabaseReportTest, ADamagedPackIsNamedByTheIdsInIt) {
+TEST_F(DatabaseDamageTest, ADamagedPackIsNamedByTheIdsInIt) {
   {
     const sample::Store store = Opened(path_, {.pack_checkpoints = 3});
     const Fence fence = sample::Open(*store, "one");
@@ -129,7 +129,7 @@ TEST_F(DatabaseReportTest, ADamagedPackIsNamedByTheIdsInIt) {
                 .checkpoint = {3, 1}});
 }
 
-TEST_F(DatabaseReportTest, ADamagedPackOfValuesIsNamed) {
+TEST_F(DatabaseDamageTest, ADamagedPackOfValuesIsNamed) {
   {
     const sample::Store store = Opened(path_, {.pack_checkpoints = 4});
     const Fence fence = sample::Open(*store, "one");
@@ -147,7 +147,7 @@ TEST_F(DatabaseReportTest, ADamagedPackOfValuesIsNamed) {
 }
 
 // A thread is whole without what its Runtime keeps: only rows are lost.
-class DatabaseReportRunsTest : public DatabaseReportTest {
+class DatabaseReportRunsTest : public DatabaseDamageTest {
  protected:
   DatabaseReportRunsTest() {
     const sample::Store store = Opened(path_);
@@ -246,7 +246,7 @@ TEST_F(DatabaseReportRunsTest, RowsOfADamagedThreadAreNotSaved) {
   EXPECT_EQ(sample::RowsOf(*store, "two"), rows_["two"]);
 }
 
-TEST_F(DatabaseReportTest, AValueThatIsAppendedToItselfIsDamage) {
+TEST_F(DatabaseDamageTest, AValueThatIsAppendedToItselfIsDamage) {
   const internal::StoredNamespace in{.row = 1, .thread = "one", .ns = "ns"};
   Change(
       "UPDATE value SET record=?1 WHERE ns_id=1 AND channel=?2 AND "
@@ -269,7 +269,7 @@ void ExpectRefusedAndUntouched(const std::string& path,
   EXPECT_EQ(FileBytes(path), before);
 }
 
-TEST_F(DatabaseReportTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
+TEST_F(DatabaseDamageTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
   Change("PRAGMA user_version=4");
   const std::string before = FileBytes(path_);
   ExpectRefusedAndUntouched(path_, VerifyDatabase(path_).status(), before);
@@ -282,7 +282,7 @@ TEST_F(DatabaseReportTest, ANewerSchemaIsRefusedAndLeftAsItIs) {
                             before);
 }
 
-TEST_F(DatabaseReportTest, ARecordOfANewerFormatIsRefusedAndLeftAsItIs) {
+TEST_F(DatabaseDamageTest, ARecordOfANewerFormatIsRefusedAndLeftAsItIs) {
   const CheckpointId id{9, 1};
   const std::string framed("\x57\x02\x00\x00\x01\x00\x00\x00p", 9);
   const std::string key =
@@ -301,7 +301,7 @@ TEST_F(DatabaseReportTest, ARecordOfANewerFormatIsRefusedAndLeftAsItIs) {
 }
 
 // What is read without the first page has to be where it says.
-TEST_F(DatabaseReportTest, TreesBeginWhereTheScanLooksForThem) {
+TEST_F(DatabaseDamageTest, TreesBeginWhereTheScanLooksForThem) {
   const absl::StatusOr<std::unique_ptr<Database>> db =
       Database::Open(path_, "");
   Rows rows(**db,

@@ -201,7 +201,7 @@ TEST_F(SqliteGoldenTest, AMigratedFileTakesWhatIsNew) {
 // whole file.
 TEST_F(SqliteGoldenTest, WhatALaterWeirHasStoredIsRefusedAndLeftAsItIs) {
   const std::string old = FileBytes(kGolden + "schema_2.db");
-  for (const size_t at : {1, 2, 3}) {  // The format, the codec, the flags.
+  for (const size_t at : {1u, 2u, 3u}) {  // The format, the codec, the flags.
     SCOPED_TRACE(at);
     WriteFileBytes(path_, old);
     SetInRunRow(at);

@@ -27,9 +27,9 @@
 namespace weir {
 namespace {
 
-constexpr uint64_t kSteps = 12;
+constexpr uint64_t kStored = 12;
 
-std::string ValueOf(uint64_t step) {
+std::string ValueAt(uint64_t step) {
   return absl::StrFormat("%d %s", step, Noise(step * 200));
 }
 
@@ -53,13 +53,13 @@ class Line {
       return failure;
     });
     Reopen();
-    while (answered_ < kSteps && tries_ < 4) Step();
+    while (answered_ < kStored && tries_ < 4) Step();
     List();
     store_ = nullptr;
     operations_ = vfs_.operations() - first;
     vfs_.Fail({});
     ExpectAllAnswered();
-    if (answered_ == kSteps) {
+    if (answered_ == kStored) {
       EXPECT_GT(CountPacks(path_), 0);
     }
   }
@@ -89,14 +89,14 @@ class Line {
   }
 
   void Step() {
-    if (store_ == nullptr || fence_.epoch == 0 || answered_ == kSteps / 2) {
+    if (store_ == nullptr || fence_.epoch == 0 || answered_ == kStored / 2) {
       Reopen();
       if (store_ == nullptr || fence_.epoch == 0) return;
     }
     const bool poisoned = sync_failed_;
     const uint64_t next = answered_ + 1;
     const absl::Status s =
-        PutCheckpoint(*store_, fence_, NextCheckpoint(next, ValueOf(next)));
+        PutCheckpoint(*store_, fence_, NextCheckpoint(next, ValueAt(next)));
     EXPECT_FALSE(poisoned && s.ok());
     if (s.ok()) {
       answered_ = next;
@@ -127,7 +127,7 @@ class Line {
     EXPECT_LE(all.size(), answered_ + 1);
     for (const CheckpointTuple& tuple : all) {
       EXPECT_EQ(*tuple.checkpoint.channels.at(0).value.bytes(),
-                ValueOf(tuple.checkpoint.id.sequence));
+                ValueAt(tuple.checkpoint.id.sequence));
     }
   }
 
@@ -211,7 +211,7 @@ TEST_F(SqliteIoFaultTest, WhatDoesNotFitTheDatabaseStaysInTheLog) {
   vfs_.Fail(FullFor(FileKind::kDatabase));
   for (uint64_t i = 1; i <= 20; ++i) {
     const absl::Status s =
-        PutCheckpoint(**store, fence, NextCheckpoint(i, ValueOf(i)));
+        PutCheckpoint(**store, fence, NextCheckpoint(i, ValueAt(i)));
     ASSERT_TRUE(s.ok()) << s;
   }
   const absl::Status removed = DeleteThread(**store, "other");
@@ -222,7 +222,7 @@ TEST_F(SqliteIoFaultTest, WhatDoesNotFitTheDatabaseStaysInTheLog) {
   vfs_.Fail({});
   for (uint64_t i = 21; i <= 23; ++i) {
     ASSERT_TRUE(
-        PutCheckpoint(**store, fence, NextCheckpoint(i, ValueOf(i))).ok());
+        PutCheckpoint(**store, fence, NextCheckpoint(i, ValueAt(i))).ok());
   }
   EXPECT_TRUE(DeleteThread(**store, "other").ok());
   EXPECT_LT(std::filesystem::file_size(path_ + "-wal"), grown);

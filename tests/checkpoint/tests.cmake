@@ -1,5 +1,5 @@
 # These look into the file, too.
-foreach(test sqlite_checkpointer_test sqlite_checkpointer_oracle_test sqlite_removal_test)
+foreach(test sqlite_checkpointer_test sqlite_checkpointer_oracle_test sqlite_memory_fault_test sqlite_removal_test)
   weir_test_link(checkpoint_${test} SQLite::SQLite3)
 endforeach()
 
@@ -9,7 +9,7 @@ target_include_directories(weir_fault_vfs PUBLIC ${PROJECT_SOURCE_DIR})
 target_compile_features(weir_fault_vfs PUBLIC cxx_std_20)
 target_link_libraries(weir_fault_vfs
   PUBLIC SQLite::SQLite3 absl::core_headers absl::synchronization PRIVATE GTest::gtest weir_warnings)
-foreach(test sqlite_checkpointer_test sqlite_power_cut_test sqlite_io_fault_test)
+foreach(test sqlite_checkpointer_test sqlite_power_cut_test tests)
   weir_test_link(checkpoint_${test} weir_fault_vfs)
 endforeach()
 foreach(test sqlite_power_cut_test sqlite_removal_test)
@@ -17,6 +17,3 @@ foreach(test sqlite_power_cut_test sqlite_removal_test)
 endforeach()
 weir_test_link(checkpoint_sqlite_checkpointer_oracle_test ${WEIR_ZSTD})
 weir_test_link(checkpoint_sqlite_bombs_whitebox_test ${WEIR_ZSTD})
-weir_test_link(checkpoint_sqlite_memory_fault_test SQLite::SQLite3)
-weir_test_link(checkpoint_sqlite_damage_whitebox_test SQLite::SQLite3)
-weir_test_link(checkpoint_sqlite_golden_whitebox_test weir_fault_vfs)

@@ -34,12 +34,6 @@ bool Contains(const Spec& list, const std::string& name) {
 }
 
 // Names of nodes to stop at; "*" for all.
-std::vector<std::string> StopsOf(const Spec& graph, const char* field) {
-  if (!graph.contains(field)) return {};
-  if (graph[field].is_string()) return {graph[field].get<std::string>()};
-  return graph[field].get<std::vector<std::string>>();
-}
-
 CompileOptions ToCompileOptions(const Spec& graph) {
   CompileOptions options;
   options.interrupt_before = StopsOf(graph, "interrupt_before");
@@ -172,6 +166,12 @@ void AddBranch(StateGraph& builder, const Spec& branch, Counters* counters) {
 }
 
 }  // namespace
+
+std::vector<std::string> StopsOf(const Spec& spec, const char* field) {
+  if (!spec.contains(field)) return {};
+  if (spec[field].is_string()) return {spec[field].get<std::string>()};
+  return spec[field].get<std::vector<std::string>>();
+}
 
 absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters) {
   StateGraph builder;

@@ -1,6 +1,9 @@
 #ifndef WEIR_TESTS_CONFORMANCE_CASE_GRAPH_H_
 #define WEIR_TESTS_CONFORMANCE_CASE_GRAPH_H_
 
+#include <string>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "tests/conformance/expression.h"
 #include "tests/conformance/json_values.h"
@@ -15,6 +18,9 @@ namespace weir::conformance {
 //           `spec` is faulty.
 // Lifetime: `spec` and `counters` must outlive the graph.
 absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters);
+
+// The nodes that `field` names, one or many.
+std::vector<std::string> StopsOf(const Spec& spec, const char* field);
 
 }  // namespace weir::conformance
 

@@ -33,12 +33,6 @@ StreamModes ModeOf(const std::string& name) {
   throw std::invalid_argument("no mode '" + name + "'");
 }
 
-std::vector<std::string> StopsOf(const Spec& op, const char* field) {
-  if (!op.contains(field)) return {};
-  if (op[field].is_string()) return {op[field].get<std::string>()};
-  return op[field].get<std::vector<std::string>>();
-}
-
 // Script: the ops of a case on its one compiled graph.
 class Script {
  public:

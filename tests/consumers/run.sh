@@ -90,11 +90,12 @@ repository() {
   git -c user.name=weir -c user.email=weir@localhost commit -q -m "what is to be tested"
 }
 
-# From archives to shared libraries weir is only linked anew: this folder is kept.
+# From archives to shared libraries weir is only linked anew: this folder is kept. Compiled as few files, as a host may.
 fetched() {
   cmake -S "$hosts/fetch_content" -B "$work/fetch_content" \
     -DWEIR_REPOSITORY="file://$work/weir.git" -DWEIR_COMMIT="$(git -C "$work/weir.git" rev-parse HEAD)" \
-    -DBUILD_SHARED_LIBS="$1" -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
+    -DBUILD_SHARED_LIBS="$1" -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_UNITY_BUILD=ON \
+    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
   cmake --build "$work/fetch_content"
   cd "$work/fetch_content"
   rm -f app.db*

@@ -28,7 +28,7 @@
 namespace weir {
 namespace {
 
-using nlohmann::json;
+using PlainJson = nlohmann::json;
 using testing::HasSubstr;
 
 constexpr char kUnknown[] = "01a2049e-97e4-767e-8d50-470cc4dbd02b";
@@ -88,17 +88,17 @@ class GatewayTest : public testing::Test {
                             std::string_view fields = "") {
     return Fetch(port(), method, target, body, fields);
   }
-  json Get(std::string_view target) {
-    return json::parse(Call("GET", target).body(), nullptr, false);
+  PlainJson Get(std::string_view target) {
+    return PlainJson::parse(Call("GET", target).body(), nullptr, false);
   }
-  json Post(std::string_view target, const json& body) {
-    return json::parse(Call("POST", target, body.dump()).body(), nullptr,
-                       false);
+  PlainJson Post(std::string_view target, const PlainJson& body) {
+    return PlainJson::parse(Call("POST", target, body.dump()).body(), nullptr,
+                            false);
   }
   std::string NewThread() {
-    return Post("/threads", json::object())["thread_id"];
+    return Post("/threads", PlainJson::object())["thread_id"];
   }
-  static json Job(int count, int size, bool wait = false) {
+  static PlainJson Job(int count, int size, bool wait = false) {
     return {{"assistant_id", "emit"},
             {"input", {{"count", count}, {"size", size}, {"wait", wait}}},
             {"stream_mode", "custom"}};
@@ -160,7 +160,7 @@ TEST_F(GatewayTest, RefusalsSayWhy) {
         << field;
   }
   // None of them has left anything.
-  EXPECT_EQ(Post("/threads/count", json::object()), json(0));
+  EXPECT_EQ(Post("/threads/count", PlainJson::object()), PlainJson(0));
 }
 
 TEST_F(GatewayTest, OnlyThoseWithTheKeyMayCall) {
@@ -232,7 +232,7 @@ TEST_F(GatewayTest, PageRunsNothingOfOthers) {
 
 TEST_F(GatewayTest, StreamOfAStatelessRunCanBeJoined) {
   Serve();
-  json job = Job(3, 1, /*wait=*/true);
+  PlainJson job = Job(3, 1, /*wait=*/true);
   job["stream_resumable"] = true;
   HttpClient first(port());
   first.Request("POST", "/runs/stream", job.dump());
@@ -252,20 +252,20 @@ TEST_F(GatewayTest, StreamOfAStatelessRunCanBeJoined) {
 TEST_F(GatewayTest, StatelessRunIsWaitedFor) {
   Serve();
   EXPECT_EQ(Post("/runs/wait", Job(5, 1))["done"], 5);
-  EXPECT_EQ(Post("/threads/count", json::object()), json(0));
+  EXPECT_EQ(Post("/threads/count", PlainJson::object()), PlainJson(0));
 }
 
 TEST_F(GatewayTest, SlowReaderOfAResumableRunGetsAll) {
   Serve({.max_unsent_bytes = 1 << 16});
   const std::string thread = NewThread();
-  json job = Job(2'000, 10'000);
+  PlainJson job = Job(2'000, 10'000);
   job["stream_resumable"] = true;
   HttpClient slow(port());
   slow.Request("POST", absl::StrCat("/threads/", thread, "/runs/stream"),
                job.dump());
   // The run does not wait for who does not read: another reader sees its end.
   slow.ReadUntil("id: 0\n\n");
-  const json runs = Get(absl::StrCat("/threads/", thread, "/runs"));
+  const PlainJson runs = Get(absl::StrCat("/threads/", thread, "/runs"));
   const std::string run = runs[0]["run_id"];
   EXPECT_EQ(
       Get(absl::StrCat("/threads/", thread, "/runs/", run, "/join"))["done"],
@@ -283,7 +283,7 @@ TEST_F(GatewayTest, SlowReaderOfAnotherRunIsToldThatItLags) {
   slow.Request("POST", absl::StrCat("/threads/", thread, "/runs/stream"),
                Job(2'000, 10'000).dump());
   slow.ReadUntil("id: 0\n\n");
-  const json runs = Get(absl::StrCat("/threads/", thread, "/runs"));
+  const PlainJson runs = Get(absl::StrCat("/threads/", thread, "/runs"));
   const std::string run = runs[0]["run_id"];
   EXPECT_EQ(
       Get(absl::StrCat("/threads/", thread, "/runs/", run, "/join"))["done"],
@@ -300,7 +300,7 @@ TEST_F(GatewayTest, LeavingReaderCancelsIfItSaidSo) {
   const std::string thread = NewThread();
   const std::string runs = absl::StrCat("/threads/", thread, "/runs");
   emitter_.WaitForStop();
-  json job = Job(1, 1, /*wait=*/true);
+  PlainJson job = Job(1, 1, /*wait=*/true);
   job["on_disconnect"] = "cancel";
   auto leaves = std::make_unique<HttpClient>(port());
   leaves->Request("POST", runs + "/stream", job.dump());
@@ -319,7 +319,7 @@ TEST_F(GatewayTest, LeavingReaderCancelsIfItSaidSo) {
 TEST_F(GatewayTest, EndOfTheGatewayCutsStreamsAndLeavesRuns) {
   Serve();
   const std::string thread = NewThread();
-  json job = Job(1, 1, /*wait=*/true);
+  PlainJson job = Job(1, 1, /*wait=*/true);
   job["on_disconnect"] = "cancel";
   HttpClient reader(port());
   reader.Request("POST", absl::StrCat("/threads/", thread, "/runs/stream"),
@@ -379,15 +379,16 @@ TEST_F(GatewayTest, DeletingAThreadWaitsForItsRuns) {
 TEST_F(GatewayTest, RunsTellTheirWebhooks) {
   Serve({.allow_webhooks = true});
   // What a run's end is posted to is a thread's creation here.
-  json job = Job(1, 1);
+  PlainJson job = Job(1, 1);
   job["webhook"] = absl::StrCat("http://127.0.0.1:", port(), "/threads");
   (void)Post("/runs/wait", job);
   // The posted run's metadata becomes the thread's.
   HttpClient waits(port());
-  while (Post("/threads/count", json::object()) == json(0)) {
+  while (Post("/threads/count", PlainJson::object()) == PlainJson(0)) {
   }
-  EXPECT_EQ(Post("/threads/search", json::object())[0]["metadata"]["graph_id"],
-            "emit");
+  EXPECT_EQ(
+      Post("/threads/search", PlainJson::object())[0]["metadata"]["graph_id"],
+      "emit");
 }
 
 TEST_F(GatewayTest, SearchSaysHowMuchThereIs) {
@@ -397,7 +398,7 @@ TEST_F(GatewayTest, SearchSaysHowMuchThereIs) {
       Call("POST", "/threads/search", R"({"limit": 2})");
   EXPECT_EQ(page["x-pagination-total"], "3");
   EXPECT_EQ(page["x-pagination-next"], "2");
-  EXPECT_EQ(json::parse(page.body()).size(), 2u);
+  EXPECT_EQ(PlainJson::parse(page.body()).size(), 2u);
   EXPECT_EQ(Call("POST", "/threads/search", R"({"offset": 2})")
                 .count("x-pagination-next"),
             0u);

@@ -25,7 +25,7 @@ using internal::HttpServerOptions;
 using internal::HttpUrl;
 using internal::ParseHttpUrl;
 using testing::HasSubstr;
-using Exchange = std::shared_ptr<HttpExchange>;
+using Held = std::shared_ptr<HttpExchange>;
 
 HttpServerOptions Options() {
   return {.address = "127.0.0.1",
@@ -54,7 +54,7 @@ class Served {
   HttpServer server_;
 };
 
-void Echo(const HttpRequest& request, const Exchange& exchange) {
+void Echo(const HttpRequest& request, const Held& exchange) {
   exchange->Reply({.fields = {{"content-type", "text/plain"}},
                    .body = absl::StrCat(
                        request.method, " ", request.target, " ",
@@ -104,9 +104,9 @@ TEST(HttpServerTest, BodyMayWaitForAWord) {
 }
 
 TEST(HttpServerTest, AnswersInParts) {
-  Exchange held;
+  Held held;
   absl::Notification came;
-  Served served([&](const HttpRequest& request, const Exchange& exchange) {
+  Served served([&](const HttpRequest& request, const Held& exchange) {
     if (request.target != "/parts") return Echo(request, exchange);
     held = exchange;
     came.Notify();
@@ -127,7 +127,7 @@ TEST(HttpServerTest, AnswersInParts) {
 }
 
 TEST(HttpServerTest, OldClientsGetPartsAsTheyAre) {
-  Served served([](const HttpRequest&, const Exchange& exchange) {
+  Served served([](const HttpRequest&, const Held& exchange) {
     exchange->Begin({.body = "one "}, ".", absl::InfiniteDuration());
     exchange->Write("two");
     exchange->End();
@@ -138,8 +138,8 @@ TEST(HttpServerTest, OldClientsGetPartsAsTheyAre) {
 }
 
 TEST(HttpServerTest, StreamShowsThatItLives) {
-  Exchange held;
-  Served served([&held](const HttpRequest&, const Exchange& exchange) {
+  Held held;
+  Served served([&held](const HttpRequest&, const Held& exchange) {
     exchange->Begin({}, ": alive\n", absl::Milliseconds(1));
     held = exchange;
   });
@@ -153,8 +153,8 @@ TEST(HttpServerTest, StreamShowsThatItLives) {
 
 TEST(HttpServerTest, TellsThatAClientHasLeft) {
   absl::Notification left;
-  Exchange held;
-  Served served([&](const HttpRequest&, const Exchange& exchange) {
+  Held held;
+  Served served([&](const HttpRequest&, const Held& exchange) {
     held = exchange;
     exchange->Watch([&left] { left.Notify(); }, nullptr);
     exchange->Begin({.body = "first"}, ".", absl::InfiniteDuration());
@@ -169,11 +169,11 @@ TEST(HttpServerTest, TellsThatAClientHasLeft) {
 }
 
 TEST(HttpServerTest, SaysWhatIsNotSentAndWhenAllIs) {
-  Exchange held;
+  Held held;
   absl::Notification begun;
   absl::Mutex mutex;
   int sent = 0;
-  Served served([&](const HttpRequest&, const Exchange& exchange) {
+  Served served([&](const HttpRequest&, const Held& exchange) {
     held = exchange;
     exchange->Watch(nullptr, [&] {
       absl::MutexLock lock(&mutex);
@@ -271,16 +271,16 @@ TEST(HttpServerTest, RefusesMoreConnectionsThanItTakes) {
 }
 
 TEST(HttpServerTest, AnswerThatIsDroppedIsACutConnection) {
-  Served served([](const HttpRequest&, const Exchange&) {});
+  Served served([](const HttpRequest&, const Held&) {});
   EXPECT_EQ(Fetch(served.port(), "GET", "/").result_int(), 0u);
 }
 
 TEST(HttpServerTest, StopsWhenAnswersAreOut) {
-  Exchange late;
+  Held late;
   absl::Notification waits;
   absl::Notification streams;
-  Exchange stream;
-  Served served([&](const HttpRequest& request, const Exchange& exchange) {
+  Held stream;
+  Served served([&](const HttpRequest& request, const Held& exchange) {
     if (request.target == "/late") {
       late = exchange;
       waits.Notify();
@@ -307,9 +307,9 @@ TEST(HttpServerTest, StopsWhenAnswersAreOut) {
 }
 
 TEST(HttpServerTest, StopDoesNotWaitLongerThanItIsTold) {
-  Exchange late;
+  Held late;
   absl::Notification waits;
-  Served served([&](const HttpRequest&, const Exchange& exchange) {
+  Served served([&](const HttpRequest&, const Held& exchange) {
     late = exchange;
     waits.Notify();
   });
@@ -336,7 +336,7 @@ TEST(HttpServerTest, PortThatIsTakenIsRefused) {
 
 TEST(HttpServerTest, PostsToOthers) {
   HttpRequest got;
-  Served other([&got](const HttpRequest& request, const Exchange& exchange) {
+  Served other([&got](const HttpRequest& request, const Held& exchange) {
     got = request;
     exchange->Reply({.status = request.target == "/refuse" ? 500 : 200});
   });

@@ -78,7 +78,7 @@ const std::vector<Difference>& Expected() {
   return kExpected;
 }
 
-struct Recording {
+struct Transcribed {
   std::string_view file;
   // Whether nodes run in the order of their names, in real time.
   bool in_order = false;
@@ -90,11 +90,11 @@ struct Recording {
   size_t first = 1'000;
 };
 
-void PrintTo(const Recording& recording, std::ostream* out) {
+void PrintTo(const Transcribed& recording, std::ostream* out) {
   *out << recording.file;
 }
 
-class WireTranscriptTest : public ::testing::TestWithParam<Recording> {
+class WireTranscriptTest : public ::testing::TestWithParam<Transcribed> {
  protected:
   WireTranscriptTest() {
     if (GetParam().in_order) {
@@ -420,39 +420,41 @@ TEST_P(WireTranscriptTest, IsWhatWasRecorded) {
 INSTANTIATE_TEST_SUITE_P(
     Recorded, WireTranscriptTest,
     ::testing::Values(
-        Recording{.file = "01-values"}, Recording{.file = "02-updates"},
-        Recording{.file = "03-custom"},
-        Recording{.file = "04-messages", .gaps = true},
-        Recording{.file = "05-messages-tuple"}, Recording{.file = "06-tasks"},
-        Recording{.file = "07-checkpoints"}, Recording{.file = "08-debug"},
-        Recording{.file = "09-events", .gaps = true},
-        Recording{.file = "10-updates-and-values"},
-        Recording{.file = "11-subgraphs"},
-        Recording{.file = "12-parallel-nodes",
-                  .in_order = true,
-                  .more = {{Kind::kValue, "tasks.triggers",
-                            "weir's joins name sources in order, and each node "
-                            "may be branched to"}}},
-        Recording{.file = "13-error"},
-        Recording{.file = "14-interrupt-and-resume",
-                  .more = {{Kind::kValue, "history.[].tasks.[].result",
-                            "a task that was answered has its result, too"}}},
-        Recording{.file = "15-interrupt-before", .gaps = true},
-        Recording{.file = "16-seven-modes"},
-        Recording{.file = "20-join-resumable-mid-minus1"},
-        Recording{.file = "25-join-resumable-after-minus1"},
-        Recording{.file = "50-multitask-reject", .first = 1},
-        Recording{
+        Transcribed{.file = "01-values"}, Transcribed{.file = "02-updates"},
+        Transcribed{.file = "03-custom"},
+        Transcribed{.file = "04-messages", .gaps = true},
+        Transcribed{.file = "05-messages-tuple"},
+        Transcribed{.file = "06-tasks"}, Transcribed{.file = "07-checkpoints"},
+        Transcribed{.file = "08-debug"},
+        Transcribed{.file = "09-events", .gaps = true},
+        Transcribed{.file = "10-updates-and-values"},
+        Transcribed{.file = "11-subgraphs"},
+        Transcribed{
+            .file = "12-parallel-nodes",
+            .in_order = true,
+            .more = {{Kind::kValue, "tasks.triggers",
+                      "weir's joins name sources in order, and each node "
+                      "may be branched to"}}},
+        Transcribed{.file = "13-error"},
+        Transcribed{.file = "14-interrupt-and-resume",
+                    .more = {{Kind::kValue, "history.[].tasks.[].result",
+                              "a task that was answered has its result, too"}}},
+        Transcribed{.file = "15-interrupt-before", .gaps = true},
+        Transcribed{.file = "16-seven-modes"},
+        Transcribed{.file = "20-join-resumable-mid-minus1"},
+        Transcribed{.file = "25-join-resumable-after-minus1"},
+        Transcribed{.file = "50-multitask-reject", .first = 1},
+        Transcribed{
             .file = "60-wait",
             .more = {{Kind::kExtra, "outcome.question", "the values come, too"},
                      {Kind::kExtra, "outcome.log", "the values come, too"}},
             .first = 4},
-        Recording{.file = "65-state-update-history",
-                  .more = {{Kind::kExtra, "metadata.assistant_id",
-                            "of an update, too"},
-                           {Kind::kValue, "history.[].tasks.[].result",
-                            "a task that was answered has its result, too"}}},
-        Recording{.file = "67-framing-newlines-unicode"}),
+        Transcribed{.file = "65-state-update-history",
+                    .more = {{Kind::kExtra, "metadata.assistant_id",
+                              "of an update, too"},
+                             {Kind::kValue, "history.[].tasks.[].result",
+                              "a task that was answered has its result, too"}}},
+        Transcribed{.file = "67-framing-newlines-unicode"}),
     [](const auto& param_info) {
       std::string name(param_info.param.file);
       std::replace(name.begin(), name.end(), '-', '_');

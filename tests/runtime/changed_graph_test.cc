@@ -32,15 +32,15 @@ namespace {
 using ::testing::ElementsAre;
 
 // A graph of one run, and its channel.
-struct Builder : StateGraph {
+struct ChangedBuilder : StateGraph {
   NotesChannel notes = AddNotes(*this);
 
-  Builder& Entry(const std::string& name) {
+  ChangedBuilder& Entry(const std::string& name) {
     AddNode(name, NoteStep{notes});
     AddEdge(kStart, name);
     return *this;
   }
-  Builder& Then(const std::string& from, const std::string& to) {
+  ChangedBuilder& Then(const std::string& from, const std::string& to) {
     AddNode(to, NoteStep{notes});
     AddEdge(from, to);
     return *this;
@@ -99,10 +99,10 @@ class ChangedGraphTest : public testing::Test {
 };
 
 TEST_F(ChangedGraphTest, ANodeThatWasDueAndIsGoneIsNamed) {
-  Builder was;
+  ChangedBuilder was;
   was.Entry("a").Then("a", "b");
   RunUpTo("b", was);
-  Builder renamed;
+  ChangedBuilder renamed;
   renamed.Entry("a").Then("a", "c");
   ExpectRefused(renamed, {"'b'"});
   EXPECT_THAT(Run(was, Input::Continue())->Get(was.notes),
@@ -110,7 +110,7 @@ TEST_F(ChangedGraphTest, ANodeThatWasDueAndIsGoneIsNamed) {
 }
 
 TEST_F(ChangedGraphTest, AnInterruptedNodeThatIsGoneIsNamed) {
-  Builder was;
+  ChangedBuilder was;
   was.AddNode("asks", [&was](NodeContext& node) -> NodeResult {
     absl::StatusOr<std::string> answer = node.Interrupt<std::string>("milk?");
     if (!answer.ok()) return answer.status();
@@ -118,7 +118,7 @@ TEST_F(ChangedGraphTest, AnInterruptedNodeThatIsGoneIsNamed) {
   });
   was.AddEdge(kStart, "asks");
   EXPECT_EQ(Run(was, Update())->end, RunEnd::kInterrupted);
-  Builder removed;
+  ChangedBuilder removed;
   removed.Entry("a");
   ExpectRefused(removed, {"'asks'"});
   EXPECT_THAT(Run(removed, Input::Resume(Value("yes"))).status(),
@@ -129,12 +129,12 @@ TEST_F(ChangedGraphTest, AnInterruptedNodeThatIsGoneIsNamed) {
 }
 
 TEST_F(ChangedGraphTest, ASendToANodeThatIsGoneIsNamed) {
-  Builder was;
+  ChangedBuilder was;
   was.AddNode("a", [](NodeContext&) { return Send("b", Value(1)); });
   was.AddEdge(kStart, "a");
   was.AddNode("b", NoteStep{was.notes});
   RunUpTo("b", was);
-  Builder removed;
+  ChangedBuilder removed;
   removed.Entry("a");
   ExpectRefused(removed, {"'b'"});
   EXPECT_TRUE(Run(was, Input::Continue()).ok());
@@ -142,7 +142,7 @@ TEST_F(ChangedGraphTest, ASendToANodeThatIsGoneIsNamed) {
 
 TEST_F(ChangedGraphTest, WhatAFinishedSiblingLeadsToIsNotPassedOver) {
   bool broken = true;
-  const auto make = [&broken](const std::string& to, Builder& builder) {
+  const auto make = [&broken](const std::string& to, ChangedBuilder& builder) {
     builder.AddNode(
         "ends", [to](NodeContext&) { return Command{.go_to = {Target(to)}}; });
     builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
@@ -153,18 +153,18 @@ TEST_F(ChangedGraphTest, WhatAFinishedSiblingLeadsToIsNotPassedOver) {
     builder.AddEdge(kStart, "fails");
     builder.AddNode(to, NoteStep{builder.notes});
   };
-  Builder was;
+  ChangedBuilder was;
   make("b", was);
   EXPECT_FALSE(Run(was, Update()).ok());
   broken = false;
-  Builder renamed;
+  ChangedBuilder renamed;
   make("c", renamed);
   ExpectRefused(renamed, {"'b'"});
   EXPECT_THAT(Run(was, Input::Continue())->Get(was.notes), ElementsAre("b@2"));
 }
 
 TEST_F(ChangedGraphTest, AJoinThatHasBegunAndIsGoneIsNamed) {
-  const auto make = [](bool joins, Builder& builder) {
+  const auto make = [](bool joins, ChangedBuilder& builder) {
     builder.Entry("a").Entry("x").Then("x", "y");
     builder.AddNode("end", NoteStep{builder.notes});
     if (joins) {
@@ -173,20 +173,20 @@ TEST_F(ChangedGraphTest, AJoinThatHasBegunAndIsGoneIsNamed) {
       builder.AddEdge("y", "end");
     }
   };
-  Builder was;
+  ChangedBuilder was;
   make(true, was);
   RunUpTo("y", was);
-  Builder without;
+  ChangedBuilder without;
   make(false, without);
   ExpectRefused(without, {"'join:a+y:end'"});
   EXPECT_TRUE(Run(was, Input::Continue()).ok());
 }
 
 TEST_F(ChangedGraphTest, ANodeThatIsGoneAndNotDueIsNotMissed) {
-  Builder was;
+  ChangedBuilder was;
   was.Entry("a").Then("a", "b");
   RunUpTo("b", was);
-  Builder without;
+  ChangedBuilder without;
   without.Entry("other");
   without.AddNode("b", NoteStep{without.notes});
   EXPECT_THAT(Run(without, Input::Continue())->Get(without.notes),
@@ -194,10 +194,10 @@ TEST_F(ChangedGraphTest, ANodeThatIsGoneAndNotDueIsNotMissed) {
 }
 
 TEST_F(ChangedGraphTest, AnAddedChannelIsAsInANewThread) {
-  Builder was;
+  ChangedBuilder was;
   was.Entry("a").Then("a", "b");
   RunUpTo("b", was);
-  Builder more;
+  ChangedBuilder more;
   const auto count = more.AddChannel("count", LastValue<int>());
   more.Entry("a").Then("a", "b");
   const auto result = Run(more, Input::Continue());
@@ -207,24 +207,24 @@ TEST_F(ChangedGraphTest, AnAddedChannelIsAsInANewThread) {
 }
 
 TEST_F(ChangedGraphTest, ARemovedChannelIsNoHindrance) {
-  Builder was;
+  ChangedBuilder was;
   (void)was.AddChannel("count", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", was);
-  Builder without;
+  ChangedBuilder without;
   without.Entry("a").Then("a", "b");
   EXPECT_THAT(Run(without, Input::Continue())->Get(without.notes),
               ElementsAre("a@1", "b@2"));
 }
 
 TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamed) {
-  Builder was;
+  ChangedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.AddNode("a", [count](NodeContext&) { return Update(count, 1000); });
   was.AddEdge(kStart, "a");
   was.Then("a", "b");
   RunUpTo("b", was);
-  Builder retyped;
+  ChangedBuilder retyped;
   (void)retyped.AddChannel("count", LastValue<std::vector<std::string>>());
   retyped.Entry("a").Then("a", "b");
   ExpectRefused(retyped, {"'count'", "int32", "list<string>"});
@@ -232,13 +232,13 @@ TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamed) {
 }
 
 TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamedIfItsBytesWouldDecode) {
-  Builder was;
+  ChangedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.AddNode("a", [count](NodeContext&) { return Update(count, 1000); });
   was.AddEdge(kStart, "a");
   was.Then("a", "b");
   RunUpTo("b", was);
-  Builder retyped;
+  ChangedBuilder retyped;
   (void)retyped.AddChannel("count", LastValue<unsigned>());
   retyped.Entry("a").Then("a", "b");
   ExpectRefused(retyped, {"'count'", "int32", "uint32"});
@@ -247,7 +247,7 @@ TEST_F(ChangedGraphTest, AChannelOfAnotherTypeIsNamedIfItsBytesWouldDecode) {
 
 // What codecs write alike has one name.
 TEST_F(ChangedGraphTest, AListMayBeOfAnotherKind) {
-  Builder was;
+  ChangedBuilder was;
   const auto lines =
       was.AddChannel("lines", LastValue<std::vector<std::string>>());
   was.AddNode("a", [lines](NodeContext&) {
@@ -256,7 +256,7 @@ TEST_F(ChangedGraphTest, AListMayBeOfAnotherKind) {
   was.AddEdge(kStart, "a");
   was.Then("a", "b");
   RunUpTo("b", was);
-  Builder retyped;
+  ChangedBuilder retyped;
   const auto log = retyped.AddChannel("lines", AppendLogChannel<std::string>());
   retyped.Entry("a").Then("a", "b");
   const auto result = Run(retyped, Input::Continue());
@@ -267,7 +267,7 @@ TEST_F(ChangedGraphTest, AListMayBeOfAnotherKind) {
 // A checkpoint that an older weir has saved says nothing of its graph: it is as
 // one of version 0.
 TEST_F(ChangedGraphTest, ACheckpointThatDoesNotSayItsGraphGoesOn) {
-  Builder was;
+  ChangedBuilder was;
   was.Entry("a").Then("a", "b");
   RunUpTo("b", was);
   WithStore([](Checkpointer& store) {

@@ -230,7 +230,7 @@ TEST(ShapeTest, IsWhereRunsOfRandomGraphsGo) {
 }
 
 // A node that is a graph, a choice, and a node that fails.
-StateGraph Sample() {
+StateGraph SampleGraph() {
   StateGraph inner;
   inner.AddNode("in\"side", kNothing);
   inner.AddEdge(kStart, "in\"side");
@@ -247,7 +247,7 @@ StateGraph Sample() {
 }
 
 TEST(DrawTest, MermaidOfAllParts) {
-  EXPECT_EQ(ToMermaid(ShapeOf(Compiled(Sample()))), R"(flowchart TD
+  EXPECT_EQ(ToMermaid(ShapeOf(Compiled(SampleGraph()))), R"(flowchart TD
   n0(["__start__"])
   n1["fails"]
   subgraph n2 ["graph"]
@@ -266,7 +266,7 @@ TEST(DrawTest, MermaidOfAllParts) {
 }
 
 TEST(DrawTest, DotOfAllParts) {
-  EXPECT_EQ(ToDot(ShapeOf(Compiled(Sample(), {.name = "all \"parts\""}))),
+  EXPECT_EQ(ToDot(ShapeOf(Compiled(SampleGraph(), {.name = "all \"parts\""}))),
             R"(digraph "all \"parts\"" {
   compound=true;
   node [shape=box, style="rounded,filled", fillcolor=white];
@@ -290,7 +290,7 @@ TEST(DrawTest, DotOfAllParts) {
 }
 
 TEST(DrawTest, ARunsTrailIsDrawnOver) {
-  const Graph graph = Compiled(Sample());
+  const Graph graph = Compiled(SampleGraph());
   SimExecutor executor(1);
   RunTrail trail;
   RunStream stream = graph.Stream(

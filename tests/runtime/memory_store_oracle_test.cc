@@ -29,7 +29,7 @@
 namespace weir {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 // Squares: no two texts are equally far from a third.
 double AngleOf(double number) { return number * number * 0.05; }
@@ -49,7 +49,7 @@ absl::StatusOr<std::vector<std::vector<float>>> Embed(
 }
 
 struct OracleItem {
-  json value;
+  Json value;
   bool indexed = true;
   absl::Time created_at;
   absl::Time updated_at;
@@ -58,7 +58,7 @@ struct OracleItem {
 };
 
 std::string Describe(const StoreNamespace& ns, const std::string& key,
-                     const json& value, absl::Time created,
+                     const Json& value, absl::Time created,
                      absl::Time updated) {
   return absl::StrCat(absl::StrJoin(ns, "/"), ":", key, "=", value.dump(), "@",
                       absl::ToUnixSeconds(created), ",",
@@ -66,11 +66,11 @@ std::string Describe(const StoreNamespace& ns, const std::string& key,
 }
 
 std::string Describe(const StoreItem& item) {
-  return Describe(item.ns, item.key, *item.As<json>(), item.created_at,
+  return Describe(item.ns, item.key, *item.As<Json>(), item.created_at,
                   item.updated_at);
 }
 
-bool Fits(const json& value, const json& condition) {
+bool Fits(const Json& value, const Json& condition) {
   if (!condition.is_object()) return value == condition;
   bool all = true;
   bool operators = false;
@@ -88,7 +88,7 @@ bool Fits(const json& value, const json& condition) {
                               : value <= part);
     } else {
       all = all && value.is_object() &&
-            Fits(value.contains(name) ? value[name] : json(), part);
+            Fits(value.contains(name) ? value[name] : Json(), part);
     }
   }
   return all && (operators || value.is_object());
@@ -152,8 +152,8 @@ class Oracle {
       bool matches = start == search.prefix;
       for (const auto& [field, condition] : options.filter) {
         matches = matches &&
-                  Fits(item.value.contains(field) ? item.value[field] : json(),
-                       *condition.As<json>());
+                  Fits(item.value.contains(field) ? item.value[field] : Json(),
+                       *condition.As<Json>());
       }
       if (matches) found.push_back(place);
     }
@@ -213,7 +213,7 @@ class Oracle {
     }
     const auto [at, added] = items_.try_emplace(place);
     OracleItem& item = at->second;
-    item.value = *put.value.As<json>();
+    item.value = *put.value.As<Json>();
     item.indexed = !put.options.index.has_value();
     if (added) item.created_at = now;
     item.updated_at = now;
@@ -264,13 +264,13 @@ class Generator {
     return pattern;
   }
   std::string Key() { return std::to_string(Below(4)); }
-  json Number() {
-    return Below(2) == 0 ? json(static_cast<int>(Below(6)))
-                         : json(static_cast<double>(Below(6)));
+  Json Number() {
+    return Below(2) == 0 ? Json(static_cast<int>(Below(6)))
+                         : Json(static_cast<double>(Below(6)));
   }
 
   StoreOp Put() {
-    json value = {{"x", static_cast<int>(Below(6))}};
+    Json value = {{"x", static_cast<int>(Below(6))}};
     if (Below(2) == 0) value["y"] = {{"z", Number()}, {"s", Label()}};
     if (Below(2) == 0) value["l"] = {Number(), Label()};
     PutOp put{.ns = Namespace(1), .key = Key(), .value = Value(value)};
@@ -286,16 +286,16 @@ class Generator {
         .limit = Below(12), .offset = Below(4), .refresh_ttl = Below(2) == 0};
     if (Below(3) == 0) options.query = std::to_string(Below(6));
     if (Below(3) == 0) options.filter["x"] = Value(Condition());
-    if (Below(4) == 0) options.filter["y"] = Value(json{{"z", Condition()}});
+    if (Below(4) == 0) options.filter["y"] = Value(Json{{"z", Condition()}});
     if (Below(6) == 0) {
-      options.filter["y"] = Value(json{{"$ne", {{"z", 1}, {"s", "a"}}}});
+      options.filter["y"] = Value(Json{{"$ne", {{"z", 1}, {"s", "a"}}}});
     }
-    if (Below(6) == 0) options.filter["l"] = Value(json{Number(), Label()});
+    if (Below(6) == 0) options.filter["l"] = Value(Json{Number(), Label()});
     return options;
   }
-  json Condition() {
+  Json Condition() {
     if (Below(3) == 0) return Number();
-    json condition = json::object();
+    Json condition = Json::object();
     for (size_t n = 1 + Below(2); n > 0; --n) {
       constexpr const char* kNames[] = {"$eq",  "$ne", "$gt",
                                         "$gte", "$lt", "$lte"};

@@ -44,21 +44,21 @@ using ::testing::UnorderedElementsAre;
 enum class Kept { kInMemory, kAsBytes, kInAFile };
 
 // A graph that notes what it runs.
-struct Builder : StateGraph {
+struct MigratedBuilder : StateGraph {
   NotesChannel notes = AddNotes(*this);
 
-  Builder& Entry(const std::string& name) {
+  MigratedBuilder& Entry(const std::string& name) {
     AddNode(name, NoteStep{notes});
     AddEdge(kStart, name);
     return *this;
   }
-  Builder& Then(const std::string& from, const std::string& to) {
+  MigratedBuilder& Then(const std::string& from, const std::string& to) {
     AddNode(to, NoteStep{notes});
     AddEdge(from, to);
     return *this;
   }
   // A node that notes what it is answered.
-  Builder& Asks(const std::string& name) {
+  MigratedBuilder& Asks(const std::string& name) {
     AddNode(name, [to = notes](NodeContext& node) -> NodeResult {
       absl::StatusOr<std::string> answer = node.Interrupt<std::string>("well?");
       if (!answer.ok()) return answer.status();
@@ -153,12 +153,12 @@ INSTANTIATE_TEST_SUITE_P(All, MigrationsTest,
                          });
 
 TEST_P(MigrationsTest, ARenamedNodeThatAsksKeepsItsQuestion) {
-  Builder was;
+  MigratedBuilder was;
   was.Asks("asks");
   const auto asked = Run(MustCompile(was), Update());
   ASSERT_THAT(asked->interrupts, SizeIs(1));
   const std::string id = asked->interrupts[0].id;
-  Builder is;
+  MigratedBuilder is;
   is.Asks("approves").Then("approves", "after");
   const Graph graph = MustCompile(
       is,
@@ -221,22 +221,22 @@ TEST_P(MigrationsTest, AGraphInARenamedNodeGoesOn) {
 
 TEST_P(MigrationsTest, AGraphInsideHasItsOwnVersion) {
   const auto make = [](const std::string& name, CompileOptions options,
-                       Builder& inner) {
+                       MigratedBuilder& inner) {
     StateGraph builder;
     inner.Asks(name);
     builder.AddNode("in", MustCompile(inner, std::move(options)));
     builder.AddEdge(kStart, "in");
     return MustCompile(builder);
   };
-  Builder was;
+  MigratedBuilder was;
   EXPECT_EQ(Run(make("old", {}, was), Update())->end, RunEnd::kInterrupted);
-  Builder without;
+  MigratedBuilder without;
   EXPECT_THAT(
       Run(make("new", {.version = 1}, without), Input::Resume(Value("yes")))
           .status(),
       IsError(ErrorKind::kNodeError, absl::StatusCode::kFailedPrecondition,
               {"'ann's'", "version 0", "version 1"}));
-  Builder is;
+  MigratedBuilder is;
   const Graph graph =
       make("new",
            {.version = 1,
@@ -251,11 +251,11 @@ TEST_P(MigrationsTest, AGraphInsideHasItsOwnVersion) {
 }
 
 TEST_P(MigrationsTest, ARunThatIsStoredAtItsEndIsOfTheNewVersion) {
-  Builder was;
+  MigratedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(was), Update(count, 1));
-  Builder is;
+  MigratedBuilder is;
   const auto total = is.AddChannel("total", LastValue<int>());
   is.Entry("a").Then("a", "c");
   is.AddNode("adds", [total](NodeContext& node) {
@@ -278,7 +278,7 @@ TEST_P(MigrationsTest, ARunThatIsStoredAtItsEndIsOfTheNewVersion) {
 // A graph inside that is not saved starts anew, and is answered all the same.
 TEST_P(MigrationsTest, AGraphInARenamedNodeThatIsNotSavedIsAnswered) {
   const auto make = [](const std::string& name, StateGraph& builder) {
-    Builder inner;
+    MigratedBuilder inner;
     inner.Asks("asks");
     const Graph graph = MustCompile(inner, {.memory = Memory::kNone});
     builder.AddNode(name, [graph](NodeContext& node) -> Task<NodeResult> {
@@ -305,7 +305,7 @@ TEST_P(MigrationsTest, AGraphInARenamedNodeThatIsNotSavedIsAnswered) {
 
 TEST_P(MigrationsTest, WhereAFinishedSiblingGoesIsRenamed) {
   bool broken = true;
-  const auto make = [&broken](const std::string& to, Builder& builder) {
+  const auto make = [&broken](const std::string& to, MigratedBuilder& builder) {
     builder.AddNode(
         "ends", [to](NodeContext&) { return Command{.go_to = {Target(to)}}; });
     builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
@@ -316,11 +316,11 @@ TEST_P(MigrationsTest, WhereAFinishedSiblingGoesIsRenamed) {
     builder.AddEdge(kStart, "fails");
     builder.AddNode(to, NoteStep{builder.notes});
   };
-  Builder was;
+  MigratedBuilder was;
   make("b", was);
   EXPECT_FALSE(Run(MustCompile(was), Update()).ok());
   broken = false;
-  Builder is;
+  MigratedBuilder is;
   make("c", is);
   const auto end = Run(
       MustCompile(
@@ -383,14 +383,14 @@ TEST_P(MigrationsTest, AListInPiecesIsConvertedWhole) {
 
 // An empty channel is of any type.
 TEST_P(MigrationsTest, AChannelThatWasClearedMayHaveAnotherType) {
-  const auto make = [](auto kind, Builder& builder) {
+  const auto make = [](auto kind, MigratedBuilder& builder) {
     (void)builder.AddChannel("once", std::move(kind));
     builder.Entry("a").Then("a", "b").Then("b", "c");
   };
-  Builder was;
+  MigratedBuilder was;
   make(Ephemeral<int>(), was);
   RunUpTo("c", MustCompile(was), Update().Set("once", Value(1)));
-  Builder is;
+  MigratedBuilder is;
   make(Ephemeral<std::string>(), is);
   const auto end = Run(MustCompile(is), Input::Continue());
   ASSERT_TRUE(end.ok()) << end.status();
@@ -570,10 +570,10 @@ TEST_P(MigrationsTest, SendsToADroppedNodeAreDroppedAndTheOthersAreKept) {
 }
 
 TEST_P(MigrationsTest, QuestionsOfADroppedNodeAreGone) {
-  Builder was;
+  MigratedBuilder was;
   was.Asks("a").Asks("b");
   EXPECT_THAT(Run(MustCompile(was), Update())->interrupts, SizeIs(2));
-  Builder is;
+  MigratedBuilder is;
   is.Asks("b");
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -586,15 +586,15 @@ TEST_P(MigrationsTest, QuestionsOfADroppedNodeAreGone) {
 
 TEST_P(MigrationsTest, AJoinKeepsWhatHasComeWhenItsNodesAreRenamed) {
   const auto make = [](const std::string& a, const std::string& y,
-                       Builder& builder) {
+                       MigratedBuilder& builder) {
     builder.Entry(a).Entry("x").Then("x", y);
     builder.AddNode("end", NoteStep{builder.notes});
     builder.AddJoin({a, y}, "end");
   };
-  Builder was;
+  MigratedBuilder was;
   make("a", "y", was);
   RunUpTo("y", MustCompile(was));
-  Builder is;  // In the other order.
+  MigratedBuilder is;  // In the other order.
   make("z", "b", is);
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -606,12 +606,12 @@ TEST_P(MigrationsTest, AJoinKeepsWhatHasComeWhenItsNodesAreRenamed) {
 }
 
 TEST_P(MigrationsTest, AJoinDoesNotWaitForWhatIsDropped) {
-  Builder was;
+  MigratedBuilder was;
   was.Entry("a").Entry("x").Then("x", "y");
   was.AddNode("end", NoteStep{was.notes});
   was.AddJoin({"a", "y"}, "end");
   RunUpTo("y", MustCompile(was));
-  Builder is;
+  MigratedBuilder is;
   is.Entry("a").Entry("x").Then("a", "end");
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -622,12 +622,12 @@ TEST_P(MigrationsTest, AJoinDoesNotWaitForWhatIsDropped) {
 }
 
 TEST_P(MigrationsTest, ADeferredNodeDoesNotWaitForWhatIsDropped) {
-  Builder was;
+  MigratedBuilder was;
   was.Entry("a").Then("a", "b");
   was.AddNode("late", NoteStep{was.notes}, {.defer = true});
   was.AddEdge("a", "late");
   RunUpTo("b", MustCompile(was));
-  Builder is;
+  MigratedBuilder is;
   is.Entry("a");
   is.AddNode("late", NoteStep{is.notes}, {.defer = true});
   is.AddEdge("a", "late");
@@ -641,10 +641,10 @@ TEST_P(MigrationsTest, ADeferredNodeDoesNotWaitForWhatIsDropped) {
 }
 
 TEST_P(MigrationsTest, TwoNodesThatAreToRunDoNotBecomeOne) {
-  Builder was;
+  MigratedBuilder was;
   was.Entry("first").Then("first", "a").Then("first", "b");
   RunUpTo("a", MustCompile(was));
-  Builder is;
+  MigratedBuilder is;
   is.Entry("first").Then("first", "c");
   ExpectRefused(
       MustCompile(is, {.version = 1,
@@ -655,11 +655,11 @@ TEST_P(MigrationsTest, TwoNodesThatAreToRunDoNotBecomeOne) {
 }
 
 TEST_P(MigrationsTest, TwoChannelsDoNotBecomeOne) {
-  Builder was;
+  MigratedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(was), Update(count, 1));
-  Builder is;
+  MigratedBuilder is;
   is.Entry("a").Then("a", "b");
   ExpectRefused(
       MustCompile(is, {.version = 1,
@@ -673,7 +673,7 @@ TEST_P(MigrationsTest, TwoChannelsDoNotBecomeOne) {
 TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
   int paid = 0;
   const auto make = [&paid](const std::string& pay, const std::string& ask,
-                            Builder& builder) {
+                            MigratedBuilder& builder) {
     builder.Entry("first");
     builder.AddNode(pay, [&paid](NodeContext&) { ++paid; });
     builder.AddNode(ask, [to = builder.notes](NodeContext& node) -> NodeResult {
@@ -682,7 +682,7 @@ TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
       return Update(to, *answer);
     });
   };
-  Builder was;
+  MigratedBuilder was;
   make("pay", "ask", was);
   ASSERT_TRUE(Run(MustCompile(was), Update()).ok());
   const auto asked =
@@ -691,7 +691,7 @@ TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
   ASSERT_TRUE(asked.ok()) << asked.status();
   ASSERT_THAT(asked->interrupts, SizeIs(1));
   EXPECT_EQ(paid, 1);
-  Builder both;
+  MigratedBuilder both;
   make("charge", "one", both);
   ExpectRefused(
       MustCompile(
@@ -700,7 +700,7 @@ TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
                                  .to = 1,
                                  .nodes = {{"ask", "one"}, {"pay", "one"}}}}}),
       {"'ask'", "'pay'", "'one'"});
-  Builder without;
+  MigratedBuilder without;
   without.Entry("first");
   const auto none = State(MustCompile(
       without,
@@ -710,7 +710,7 @@ TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
   ASSERT_TRUE(none.ok()) << none.status();
   EXPECT_THAT(none->next, IsEmpty());
   EXPECT_THAT(none->interrupts, IsEmpty());
-  Builder is;
+  MigratedBuilder is;
   make("charge", "approve", is);
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -727,7 +727,7 @@ TEST_P(MigrationsTest, NodesThatACommandStartedKeepTheirIds) {
 TEST_P(MigrationsTest, SendsOfACommandKeepTheirIdsAfterThoseOfTheSuperstep) {
   std::vector<std::string> ran;
   const auto make = [&ran](const std::string& b, const std::string& pay,
-                           const std::string& ask, Builder& builder) {
+                           const std::string& ask, MigratedBuilder& builder) {
     builder.AddNode("a", [b](NodeContext&) { return Send(b, Value(1)); });
     builder.AddEdge(kStart, "a");
     for (const std::string& name : {b, pay}) {
@@ -740,7 +740,7 @@ TEST_P(MigrationsTest, SendsOfACommandKeepTheirIdsAfterThoseOfTheSuperstep) {
       return Update(to, *answer);
     });
   };
-  Builder was;
+  MigratedBuilder was;
   make("b", "pay", "ask", was);
   RunUpTo("b", MustCompile(was));
   const auto asked =
@@ -750,7 +750,7 @@ TEST_P(MigrationsTest, SendsOfACommandKeepTheirIdsAfterThoseOfTheSuperstep) {
   ASSERT_TRUE(asked.ok()) << asked.status();
   ASSERT_THAT(asked->interrupts, SizeIs(1));
   EXPECT_THAT(ran, UnorderedElementsAre("b", "pay"));
-  Builder is;
+  MigratedBuilder is;
   make("c", "charge", "approve", is);
   const Graph graph = MustCompile(
       is,
@@ -768,19 +768,19 @@ TEST_P(MigrationsTest, SendsOfACommandKeepTheirIdsAfterThoseOfTheSuperstep) {
 
 TEST_P(MigrationsTest, WhatADroppedNodeHasDoneIsNotLost) {
   bool broken = true;
-  const auto make = [&broken](Builder& builder) {
+  const auto make = [&broken](MigratedBuilder& builder) {
     builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
       if (broken) return absl::UnavailableError("not now");
       return NodeResult();
     });
     builder.AddEdge(kStart, "fails");
   };
-  Builder was;
+  MigratedBuilder was;
   make(was);
   was.Entry("ends");
   EXPECT_FALSE(Run(MustCompile(was), Update()).ok());
   broken = false;
-  Builder is;
+  MigratedBuilder is;
   make(is);
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -804,10 +804,10 @@ TEST_P(MigrationsTest, WhatADroppedNodeHasDoneIsNotLost) {
 }
 
 TEST_P(MigrationsTest, AnUpdateAfterADroppedNodeHasToNameItsNode) {
-  Builder was;
+  MigratedBuilder was;
   was.Entry("a").Then("a", "b").Then("b", "c");
   RunUpTo("c", MustCompile(was));
-  Builder is;
+  MigratedBuilder is;
   is.Entry("a").Then("a", "c");
   const Graph graph = MustCompile(
       is, {.version = 1,
@@ -829,15 +829,15 @@ TEST_P(MigrationsTest, AnUpdateAfterADroppedNodeHasToNameItsNode) {
 }
 
 TEST_P(MigrationsTest, AJoinOfNodesWithPlusInTheirNamesDoesNotChange) {
-  const auto make = [](const std::string& y, Builder& builder) {
+  const auto make = [](const std::string& y, MigratedBuilder& builder) {
     builder.Entry("a+b").Entry("x").Then("x", y);
     builder.AddNode("end", NoteStep{builder.notes});
     builder.AddJoin({"a+b", y}, "end");
   };
-  Builder was;
+  MigratedBuilder was;
   make("y", was);
   RunUpTo("y", MustCompile(was));
-  Builder is;
+  MigratedBuilder is;
   make("z", is);
   ExpectRefused(
       MustCompile(
@@ -895,7 +895,7 @@ TEST_P(MigrationsTest, LinesThatAreNotMergedYetAreConverted) {
 
 TEST_P(MigrationsTest, WhatALaterVersionHasBegunIsLeftToIt) {
   bool broken = true;
-  Builder builder;
+  MigratedBuilder builder;
   builder.Entry("a").Then("a", "ends").Then("a", "stops");
   builder.AddNode("fails", [&broken](NodeContext&) -> NodeResult {
     if (broken) return absl::UnavailableError("not now");
@@ -914,12 +914,12 @@ TEST_P(MigrationsTest, WhatALaterVersionHasBegunIsLeftToIt) {
 }
 
 TEST_P(MigrationsTest, StepsAreTakenOneAfterTheOther) {
-  Builder was;
+  MigratedBuilder was;
   const auto cents = was.AddChannel("cents", LastValue<int>());
   (void)was.AddChannel("unused", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(was), Update(cents, 250));
-  Builder is;
+  MigratedBuilder is;
   const auto price = is.AddChannel("price", LastValue<std::string>());
   const auto paid = is.AddChannel("paid", LastValue<bool>());
   is.Entry("a").Then("a", "d");
@@ -963,7 +963,7 @@ TEST_P(MigrationsTest, StepsAreTakenOneAfterTheOther) {
 }
 
 TEST_P(MigrationsTest, AFailedMigrationSaysWhichAndWhy) {
-  Builder was;
+  MigratedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(was), Update(count, 1));
@@ -999,7 +999,7 @@ TEST_P(MigrationsTest, AFailedMigrationSaysWhichAndWhy) {
 }
 
 TEST_P(MigrationsTest, AMissingStepIsNamed) {
-  Builder builder;
+  MigratedBuilder builder;
   builder.Entry("a").Then("a", "b");
   const Graph was = MustCompile(builder);
   RunUpTo("b", was);
@@ -1011,7 +1011,7 @@ TEST_P(MigrationsTest, AMissingStepIsNamed) {
 }
 
 TEST_P(MigrationsTest, ACheckpointOfALaterVersionIsRefused) {
-  Builder builder;
+  MigratedBuilder builder;
   builder.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(builder, {.version = 2}));
   const Graph earlier = MustCompile(builder, {.version = 1});
@@ -1058,11 +1058,11 @@ TEST_P(MigrationsTest, HistoryIsOneAcrossVersionsAndRunsGoOnFromAnyOfThem) {
 }
 
 TEST_P(MigrationsTest, AChangedStateIsOfTheNewVersion) {
-  Builder was;
+  MigratedBuilder was;
   const auto count = was.AddChannel("count", LastValue<int>());
   was.Entry("a").Then("a", "b");
   RunUpTo("b", MustCompile(was), Update(count, 1));
-  Builder is;
+  MigratedBuilder is;
   const auto total = is.AddChannel("total", LastValue<int>());
   is.Entry("a").Then("a", "c");
   const Graph graph =
@@ -1117,7 +1117,7 @@ TEST_P(MigrationsTest, AThousandSuperstepsStoreTheGraphOnce) {
 }
 
 TEST(GraphVersionTest, MistakesInMigrationsAreFoundWhenCompiling) {
-  Builder builder;
+  MigratedBuilder builder;
   builder.Entry("a");
   const auto mistake = [&](int version, std::vector<Migration> migrations) {
     return builder
@@ -1133,7 +1133,7 @@ TEST(GraphVersionTest, MistakesInMigrationsAreFoundWhenCompiling) {
   EXPECT_THAT(mistake(1, {{.from = 0, .to = 2}}), is({"from version 0 to 2"}));
   EXPECT_THAT(mistake(2, {{.from = 0, .to = 1}, {.from = 0, .to = 2}}),
               is({"two migrations", "version 0"}));
-  Builder inner;
+  MigratedBuilder inner;
   inner.Entry("x");
   builder.AddNode("b", MustCompile(inner, {.memory = Memory::kOfThread}));
   EXPECT_THAT(mistake(2, {{.from = 0, .to = 1, .nodes = {{"old", "older"}}},

@@ -29,6 +29,8 @@
 namespace weir {
 namespace {
 
+using Json = nlohmann::json;
+
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -93,7 +95,6 @@ TEST_F(ResultsTest, UnderscoresAloneReserveNoName) {
 }
 
 TEST_F(ResultsTest, BothRecordsOfAnOverwriteCount) {
-  using Json = nlohmann::json;
   const auto list =
       builder_.AddChannel("list", Reducer<Json>(
                                       [](Json all, const Json& more) {

@@ -50,7 +50,7 @@ struct Codec<Person> : RecordCodec<Person> {
 
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using ::testing::AllOf;
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
@@ -62,7 +62,7 @@ using ::testing::SizeIs;
 using Strings = std::vector<std::string>;
 using IntRecord = std::map<std::string, int>;
 
-std::string Message(const absl::Status& status) {
+std::string SaidBy(const absl::Status& status) {
   return std::string(status.message());
 }
 
@@ -73,14 +73,14 @@ std::string Path(const StoreItem& item) {
 
 Strings Paths(const absl::StatusOr<std::vector<StoreItem>>& items) {
   Strings paths;
-  if (!items.ok()) return {Message(items.status())};
+  if (!items.ok()) return {SaidBy(items.status())};
   for (const StoreItem& item : *items) paths.push_back(Path(item));
   return paths;
 }
 
 Strings Joined(const absl::StatusOr<std::vector<StoreNamespace>>& namespaces) {
   Strings joined;
-  if (!namespaces.ok()) return {Message(namespaces.status())};
+  if (!namespaces.ok()) return {SaidBy(namespaces.status())};
   for (const StoreNamespace& ns : *namespaces) {
     joined.push_back(absl::StrJoin(ns, "/"));
   }
@@ -115,7 +115,7 @@ class StoreTest : public testing::Test {
   std::string Found(StoreFilter filter) {
     absl::StatusOr<std::vector<StoreItem>> items =
         store_.Search({"n"}, {.filter = std::move(filter)});
-    if (!items.ok()) return Message(items.status());
+    if (!items.ok()) return SaidBy(items.status());
     Strings keys;
     for (const StoreItem& item : *items) keys.push_back(item.key);
     return absl::StrJoin(keys, " ");
@@ -272,9 +272,9 @@ TEST_F(StoreTest, OffsetCountsWhatTheFilterFinds) {
 }
 
 TEST_F(StoreTest, FilterComparesFields) {
-  Put({"n"}, "a", Value(json{{"kind", "fact"}, {"level", 3}}));
-  Put({"n"}, "b", Value(json{{"kind", "fact"}, {"level", 4}}));
-  Put({"n"}, "c", Value(json{{"kind", "guess"}, {"level", 3}}));
+  Put({"n"}, "a", Value(Json{{"kind", "fact"}, {"level", 3}}));
+  Put({"n"}, "b", Value(Json{{"kind", "fact"}, {"level", 4}}));
+  Put({"n"}, "c", Value(Json{{"kind", "guess"}, {"level", 3}}));
   EXPECT_EQ(Found({{"kind", Value("fact")}}), "a b");
   EXPECT_EQ(Found({{"kind", Value("fact")}, {"level", Value(3)}}), "a");
   EXPECT_EQ(Found({{"kind", Value(3)}}), "");
@@ -282,7 +282,7 @@ TEST_F(StoreTest, FilterComparesFields) {
 }
 
 TEST_F(StoreTest, FilterWorksOnRecordsOfAnyType) {
-  Put({"n"}, "json", Value(json{{"name", "Ada"}, {"age", 36}}));
+  Put({"n"}, "json", Value(Json{{"name", "Ada"}, {"age", 36}}));
   Put({"n"}, "map", Value(std::map<std::string, std::string>{{"name", "Ada"}}));
   Put({"n"}, "struct", Value(Person{.name = "Ada", .age = 36}));
   Values values;
@@ -290,7 +290,7 @@ TEST_F(StoreTest, FilterWorksOnRecordsOfAnyType) {
   Put({"n"}, "values", Value(values));
   Put({"n"}, "zero", Value("Ada"));
   EXPECT_EQ(Found({{"name", Value("Ada")}}), "json map struct values");
-  EXPECT_EQ(Found({{"name", Value(json("Ada"))}}), "json map struct values");
+  EXPECT_EQ(Found({{"name", Value(Json("Ada"))}}), "json map struct values");
   EXPECT_EQ(Found({{"age", Value(36.0)}}), "json struct");
 }
 
@@ -306,11 +306,11 @@ TEST_F(StoreTest, FilterComparesNumbersOfAllTypesAsNumbers) {
   Put({"n"}, "a", Value(std::map<std::string, int64_t>{{"x", kBig}}));
   Put({"n"}, "b", Value(std::map<std::string, double>{{"x", 2.0}}));
   Put({"n"}, "c", Value(std::map<std::string, uint8_t>{{"x", 2}}));
-  Put({"n"}, "d", Value(json{{"x", 2}}));
-  Put({"n"}, "e", Value(json{{"x", 2.5}}));
-  Put({"n"}, "f", Value(json{{"x", std::numeric_limits<uint64_t>::max()}}));
-  Put({"n"}, "g", Value(json{{"x", "2"}}));
-  Put({"n"}, "h", Value(json{{"x", true}}));
+  Put({"n"}, "d", Value(Json{{"x", 2}}));
+  Put({"n"}, "e", Value(Json{{"x", 2.5}}));
+  Put({"n"}, "f", Value(Json{{"x", std::numeric_limits<uint64_t>::max()}}));
+  Put({"n"}, "g", Value(Json{{"x", "2"}}));
+  Put({"n"}, "h", Value(Json{{"x", true}}));
   Put({"n"}, "i", Value(std::map<std::string, double>{{"x", std::nan("")}}));
   EXPECT_EQ(Found({{"x", Value(2)}}), "b c d");
   EXPECT_EQ(Found({{"x", Value(2.0)}}), "b c d");
@@ -329,45 +329,45 @@ TEST_F(StoreTest, FilterComparesNumbersOfAllTypesAsNumbers) {
 }
 
 TEST_F(StoreTest, FieldThatIsNotThereIsNull) {
-  Put({"n"}, "a", Value(json{{"x", nullptr}}));
-  Put({"n"}, "b", Value(json{{"y", 1}}));
-  Put({"n"}, "c", Value(json{{"x", 1}}));
+  Put({"n"}, "a", Value(Json{{"x", nullptr}}));
+  Put({"n"}, "b", Value(Json{{"y", 1}}));
+  Put({"n"}, "c", Value(Json{{"x", 1}}));
   EXPECT_EQ(Found({{"x", Value(None())}}), "a b");
-  EXPECT_EQ(Found({{"x", Value(json(nullptr))}}), "a b");
+  EXPECT_EQ(Found({{"x", Value(Json(nullptr))}}), "a b");
   EXPECT_EQ(Found({{"x", Value()}}), "a b");
   EXPECT_EQ(Found({{"x", Value(IntRecord{{"$ne", 1}})}}), "a b");
   EXPECT_EQ(Found({{"x", Value(IntRecord{{"$lt", 2}})}}), "c");
 }
 
 TEST_F(StoreTest, FilterOfARecordLooksOnlyAtItsFields) {
-  Put({"n"}, "a", Value(json{{"by", {{"name", "Ada"}, {"age", 36}}}}));
-  Put({"n"}, "b", Value(json{{"by", {{"name", "Ida"}, {"age", 36}}}}));
-  Put({"n"}, "c", Value(json{{"by", "Ada"}}));
-  EXPECT_EQ(Found({{"by", Value(json{{"name", "Ada"}})}}), "a");
+  Put({"n"}, "a", Value(Json{{"by", {{"name", "Ada"}, {"age", 36}}}}));
+  Put({"n"}, "b", Value(Json{{"by", {{"name", "Ida"}, {"age", 36}}}}));
+  Put({"n"}, "c", Value(Json{{"by", "Ada"}}));
+  EXPECT_EQ(Found({{"by", Value(Json{{"name", "Ada"}})}}), "a");
   EXPECT_EQ(Found({{"by", Value(IntRecord{{"age", 36}})}}), "a b");
-  EXPECT_EQ(Found({{"by", Value(json{{"age", {{"$gte", 36}}}})}}), "a b");
+  EXPECT_EQ(Found({{"by", Value(Json{{"age", {{"$gte", 36}}}})}}), "a b");
   EXPECT_EQ(Found({{"by", Value(IntRecord())}}), "a b");
   EXPECT_EQ(Found({{"by", Value(Person{"Ida", 36})}}), "b");
 }
 
 TEST_F(StoreTest, FilterOfAListComparesElements) {
-  Put({"n"}, "a", Value(json{{"tags", {"x", "y"}}}));
-  Put({"n"}, "b", Value(json{{"tags", {"x", "y", "z"}}}));
+  Put({"n"}, "a", Value(Json{{"tags", {"x", "y"}}}));
+  Put({"n"}, "b", Value(Json{{"tags", {"x", "y", "z"}}}));
   Put({"n"}, "c", Value(std::map<std::string, Strings>{{"tags", {"x", "y"}}}));
-  Put({"n"}, "d", Value(json{{"tags", "x"}}));
+  Put({"n"}, "d", Value(Json{{"tags", "x"}}));
   EXPECT_EQ(Found({{"tags", Value(Strings{"x", "y"})}}), "a c");
-  EXPECT_EQ(Found({{"tags", Value(json{"x", "y"})}}), "a c");
-  EXPECT_EQ(Found({{"tags", Value(json{"x", {{"$gt", "x"}}})}}), "a c");
+  EXPECT_EQ(Found({{"tags", Value(Json{"x", "y"})}}), "a c");
+  EXPECT_EQ(Found({{"tags", Value(Json{"x", {{"$gt", "x"}}})}}), "a c");
   EXPECT_EQ(Found({{"tags", Value(Strings())}}), "");
 }
 
 TEST_F(StoreTest, EqCompareWholeValues) {
-  Put({"n"}, "a", Value(json{{"by", {{"name", "Ada"}, {"age", 36}}}}));
-  Put({"n"}, "b", Value(json{{"by", {{"name", "Ada"}}}}));
-  Put({"n"}, "c", Value(json{{"by", {{"nom", nullptr}}}}));
-  EXPECT_EQ(Found({{"by", Value(json{{"$eq", {{"name", "Ada"}}}})}}), "b");
-  EXPECT_EQ(Found({{"by", Value(json{{"$ne", {{"name", "Ada"}}}})}}), "a c");
-  EXPECT_EQ(Found({{"by", Value(json{{"$eq", {{"name", nullptr}}}})}}), "");
+  Put({"n"}, "a", Value(Json{{"by", {{"name", "Ada"}, {"age", 36}}}}));
+  Put({"n"}, "b", Value(Json{{"by", {{"name", "Ada"}}}}));
+  Put({"n"}, "c", Value(Json{{"by", {{"nom", nullptr}}}}));
+  EXPECT_EQ(Found({{"by", Value(Json{{"$eq", {{"name", "Ada"}}}})}}), "b");
+  EXPECT_EQ(Found({{"by", Value(Json{{"$ne", {{"name", "Ada"}}}})}}), "a c");
+  EXPECT_EQ(Found({{"by", Value(Json{{"$eq", {{"name", nullptr}}}})}}), "");
   EXPECT_EQ(
       Found(
           {{"by", Value(std::map<std::string, Person>{{"$eq", {"Ada", 36}}})}}),
@@ -385,25 +385,25 @@ TEST_F(StoreTest, OperatorsOrderNumbers) {
   EXPECT_EQ(Found({{"x", Value(IntRecord{{"$eq", 3}})}}), "3");
   EXPECT_EQ(Found({{"x", Value(IntRecord{{"$ne", 3}})}}), "1 2 4 5");
   EXPECT_EQ(Found({{"x", Value(IntRecord{{"$gt", 1}, {"$lte", 4}})}}), "2 3 4");
-  EXPECT_EQ(Found({{"x", Value(json{{"$gt", 1.5}, {"$lt", 2.5}})}}), "2");
+  EXPECT_EQ(Found({{"x", Value(Json{{"$gt", 1.5}, {"$lt", 2.5}})}}), "2");
 }
 
 TEST_F(StoreTest, OperatorsOrderStrings) {
-  Put({"n"}, "a", Value(json{{"day", "2024-01-31"}}));
-  Put({"n"}, "b", Value(json{{"day", "2024-02-01"}}));
-  Put({"n"}, "c", Value(json{{"day", 20240301}}));
-  EXPECT_EQ(Found({{"day", Value(json{{"$gte", "2024-02"}})}}), "b");
-  EXPECT_EQ(Found({{"day", Value(json{{"$lt", "2024-02"}})}}), "a");
-  EXPECT_EQ(Found({{"day", Value(json{{"$gt", 0}})}}), "c");
+  Put({"n"}, "a", Value(Json{{"day", "2024-01-31"}}));
+  Put({"n"}, "b", Value(Json{{"day", "2024-02-01"}}));
+  Put({"n"}, "c", Value(Json{{"day", 20240301}}));
+  EXPECT_EQ(Found({{"day", Value(Json{{"$gte", "2024-02"}})}}), "b");
+  EXPECT_EQ(Found({{"day", Value(Json{{"$lt", "2024-02"}})}}), "a");
+  EXPECT_EQ(Found({{"day", Value(Json{{"$gt", 0}})}}), "c");
 }
 
 TEST_F(StoreTest, StringsCompareWhateverHoldsThem) {
   const std::string odd = "\"quotes\"\\ \n\t\x01 \xC3\xA9";
-  Put({"n"}, "a", Value(json{{"x", odd}}));
+  Put({"n"}, "a", Value(Json{{"x", odd}}));
   Put({"n"}, "b", Value(std::map<std::string, std::string>{{"x", odd}}));
   EXPECT_EQ(Found({{"x", Value(odd)}}), "a b");
-  EXPECT_EQ(Found({{"x", Value(json(odd))}}), "a b");
-  EXPECT_EQ(Found({{"x", Value(json{{"$gte", odd}, {"$lte", odd}})}}), "a b");
+  EXPECT_EQ(Found({{"x", Value(Json(odd))}}), "a b");
+  EXPECT_EQ(Found({{"x", Value(Json{{"$gte", odd}, {"$lte", odd}})}}), "a b");
 }
 
 TEST_F(StoreTest, UnknownOperatorIsRefusedByName) {
@@ -413,29 +413,29 @@ TEST_F(StoreTest, UnknownOperatorIsRefusedByName) {
   EXPECT_THAT(status({{"age", Value(IntRecord{{"$in", 3}})}}),
               IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
                       {"'age'", "'$in'", "$gte"}));
-  EXPECT_THAT(status({{"by", Value(json{{"age", {{"$near", 3}}}})}}),
+  EXPECT_THAT(status({{"by", Value(Json{{"age", {{"$near", 3}}}})}}),
               IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
                       {"'by.age'", "'$near'"}));
-  EXPECT_THAT(status({{"ages", Value(json{1, {{"$near", 3}}})}}),
+  EXPECT_THAT(status({{"ages", Value(Json{1, {{"$near", 3}}})}}),
               IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
                       {"'ages'", "'$near'"}));
-  EXPECT_THAT(status({{"age", Value(json{{"$gt", 1}, {"lt", 3}})}}),
+  EXPECT_THAT(status({{"age", Value(Json{{"$gt", 1}, {"lt", 3}})}}),
               IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
                       {"'age'", "'lt'"}));
-  EXPECT_THAT(status({{"$or", Value(json{{{"a", 1}}})}}),
+  EXPECT_THAT(status({{"$or", Value(Json{{{"a", 1}}})}}),
               IsError(ErrorKind::kNone, absl::StatusCode::kInvalidArgument,
                       {"'$or'", "name of a field"}));
 }
 
 TEST_F(StoreTest, OperatorThatOrdersTakesANumberOrAString) {
-  for (const json& operand :
-       {json(nullptr), json(true), json{1, 2}, json{{"a", 1}}}) {
+  for (const Json& operand :
+       {Json(nullptr), Json(true), Json{1, 2}, Json{{"a", 1}}}) {
     const absl::Status status =
-        store_.Search({}, {.filter = {{"age", Value(json{{"$lte", operand}})}}})
+        store_.Search({}, {.filter = {{"age", Value(Json{{"$lte", operand}})}}})
             .status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(Message(status), AllOf(HasSubstr("'age'"), HasSubstr("'$lte'"),
-                                       HasSubstr(operand.dump().substr(0, 2))));
+    EXPECT_THAT(SaidBy(status), AllOf(HasSubstr("'age'"), HasSubstr("'$lte'"),
+                                      HasSubstr(operand.dump().substr(0, 2))));
   }
 }
 
@@ -753,9 +753,9 @@ TEST_F(SimilarityTest, EquallyNearItemsComeByNamespaceThenKey) {
 TEST_F(SimilarityTest, ItemCountsByItsNearestVector) {
   MemoryStore store(Options({"title", "parts[*].text"}));
   Put(store, {"n"}, "a",
-      Value(json{{"title", "trees"},
+      Value(Json{{"title", "trees"},
                  {"parts", {{{"text", "dogs"}}, {{"text", "cats"}}}}}));
-  Put(store, {"n"}, "b", Value(json{{"title", "cats and dogs"}}));
+  Put(store, {"n"}, "b", Value(Json{{"title", "cats and dogs"}}));
   absl::StatusOr<std::vector<StoreItem>> items =
       store.Search({"n"}, {.query = "cat"});
   EXPECT_THAT(Paths(items), ElementsAre("n/a", "n/b"));
@@ -779,7 +779,7 @@ TEST_F(SimilarityTest, ItemsWithoutVectorsComeLastWithoutAScore) {
 
 TEST_F(SimilarityTest, IndexOfAPutChoosesItsFields) {
   MemoryStore store(Options({"title"}));
-  const json value = {{"title", "cat"}, {"by", {{"name", "dog"}}}};
+  const Json value = {{"title", "cat"}, {"by", {{"name", "dog"}}}};
   Put(store, {"n"}, "a", Value(value));
   Put(store, {"n"}, "b", Value(value), {.index = Strings{"by.name"}});
   Put(store, {"n"}, "c", Value(value), {.index = Strings{"by"}});
@@ -790,7 +790,7 @@ TEST_F(SimilarityTest, IndexOfAPutChoosesItsFields) {
 TEST_F(SimilarityTest, TextsOfAValueAreStringsAsTheyAreAndJsonOfTheRest) {
   MemoryStore store(Options({"$", "s", "n", "null", "none", "l", "l[*]", "e"}));
   Put(store, {"n"}, "a",
-      Value(json{{"s", "a \"dog\"\n"},
+      Value(Json{{"s", "a \"dog\"\n"},
                  {"n", 3},
                  {"null", nullptr},
                  {"l", {1, "x"}},
@@ -827,9 +827,9 @@ TEST_F(SimilarityTest, ABatchEmbedsEachTextOnceInOneCall) {
 
 TEST_F(SimilarityTest, QueryAndFilterWorkTogether) {
   MemoryStore store(Options());
-  Put(store, {"n"}, "a", Value(json{{"text", "cat"}, {"year", 1}}));
-  Put(store, {"n"}, "b", Value(json{{"text", "dog"}, {"year", 2}}));
-  Put(store, {"n"}, "c", Value(json{{"text", "cat"}, {"year", 2}}));
+  Put(store, {"n"}, "a", Value(Json{{"text", "cat"}, {"year", 1}}));
+  Put(store, {"n"}, "b", Value(Json{{"text", "dog"}, {"year", 2}}));
+  Put(store, {"n"}, "c", Value(Json{{"text", "cat"}, {"year", 2}}));
   EXPECT_THAT(
       Paths(store.Search({}, {.query = "cat", .filter = {{"year", Value(2)}}})),
       ElementsAre("n/c", "n/b"));
@@ -863,16 +863,16 @@ TEST_F(SimilarityTest, BadVectorsAreRefused) {
   MemoryStore store({.embed = [&vectors](const Strings&) { return vectors; }});
   const auto put = [&] { return store.Put({"n"}, "a", Value("cat")); };
   EXPECT_EQ(put().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(put()), HasSubstr("0 vectors for 1 texts"));
+  EXPECT_THAT(SaidBy(put()), HasSubstr("0 vectors for 1 texts"));
   vectors = {{}};
   EXPECT_EQ(put().code(), absl::StatusCode::kFailedPrecondition);
   vectors = {{1, std::numeric_limits<float>::infinity()}};
-  EXPECT_THAT(Message(put()), HasSubstr("finite"));
+  EXPECT_THAT(SaidBy(put()), HasSubstr("finite"));
   vectors = {{1, 2}};
   EXPECT_TRUE(put().ok());
   vectors = {{1, 2, 3}};
   EXPECT_EQ(put().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(put()), AllOf(HasSubstr("of 3"), HasSubstr("have 2")));
+  EXPECT_THAT(SaidBy(put()), AllOf(HasSubstr("of 3"), HasSubstr("have 2")));
   EXPECT_THAT(Paths(store.Search({})), ElementsAre("n/a"));
 }
 

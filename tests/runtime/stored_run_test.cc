@@ -30,16 +30,16 @@
 namespace weir {
 
 // A type that only its graph knows.
-struct Parcel {
+struct Postcard {
   std::string to;
   int grams = 0;
 };
 
 template <>
-struct Codec<Parcel> : RecordCodec<Parcel> {
+struct Codec<Postcard> : RecordCodec<Postcard> {
   static constexpr auto Fields() {
-    return std::tuple(RecordField("to", &Parcel::to),
-                      RecordField("grams", &Parcel::grams));
+    return std::tuple(RecordField("to", &Postcard::to),
+                      RecordField("grams", &Postcard::grams));
   }
 };
 
@@ -101,13 +101,13 @@ class StoredRunTest : public testing::Test {
     });
     inner.AddEdge(kStart, "say");
     StateGraph outer;
-    outer.AddType<Parcel>();
+    outer.AddType<Postcard>();
     outer.AddChannel("words", AppendLogChannel<std::string>());
     const auto sends = outer.AddChannel("sends", LastValue<bool>());
     const auto talk = outer.AddChannel("talk", Messages());
     outer.AddNode("inside", MustCompile(inner));
     outer.AddNode("talk", [=](NodeContext& node) -> NodeResult {
-      if (node.Get(sends)) node.Emit(Parcel{"ann", 5});
+      if (node.Get(sends)) node.Emit(Postcard{"ann", 5});
       const absl::StatusOr<std::string> answer =
           node.Interrupt<std::string>("well?");
       if (!answer.ok()) return answer.status();
@@ -217,9 +217,9 @@ TEST_F(StoredRunTest, ValuesOfOtherTypesAreOpaque) {
     }
   }
   ASSERT_EQ(found.size(), 1);
-  EXPECT_THAT(found[0].type, HasSubstr("Parcel"));
+  EXPECT_THAT(found[0].type, HasSubstr("Postcard"));
   std::string bytes;
-  Codec<Parcel>::Encode(Parcel{"ann", 5}, &bytes);
+  Codec<Postcard>::Encode(Postcard{"ann", 5}, &bytes);
   EXPECT_EQ(found[0].bytes, bytes);
 }
 

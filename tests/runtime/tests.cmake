@@ -1,7 +1,4 @@
-weir_test_link(runtime_results_test nlohmann_json::nlohmann_json)
-weir_test_link(runtime_store_test nlohmann_json::nlohmann_json)
-weir_test_link(runtime_memory_store_oracle_test nlohmann_json::nlohmann_json)
-weir_test_link(runtime_trace_test nlohmann_json::nlohmann_json)
+weir_test_link(runtime_tests nlohmann_json::nlohmann_json)
 # Ten thousand graphs each, all run many times.
 weir_test_compile(runtime_random_graphs_test -O2)
 weir_test_compile(runtime_random_resumes_test -O2)

@@ -109,7 +109,7 @@ struct Numbers {
   EventLog<Number, Policy> log;
 };
 
-class CountingWaiter final : public Waiter {
+class WakeCounter final : public Waiter {
  public:
   void Wake() noexcept override { ++wakes; }
   int wakes = 0;
@@ -207,7 +207,7 @@ TEST(EventLogRaceTest, NobodyReplaysFromInsideABatch) {
 TEST(EventLogRaceTest, ReaderOvertakenByABatchWaitsBeforeIt) {
   Numbers<BatchPolicy> numbers({.window = 4});
   auto reader = numbers.Attach({.on_lag = OnLag::kSkip});
-  CountingWaiter waiter;
+  WakeCounter waiter;
   numbers.Publish();
   Intruder::Come(
       Race::kWritten,
@@ -226,7 +226,7 @@ TEST(EventLogRaceTest, ReaderOvertakenByABatchWaitsBeforeIt) {
 TEST(EventLogRaceTest, BatchWakesAReaderThatWaitsForItsFirst) {
   Numbers<BatchPolicy> numbers;
   auto reader = numbers.Attach();
-  CountingWaiter waiter;
+  WakeCounter waiter;
   // In each of two segments: ids 6 to 9.
   numbers.Publish(6);
   numbers.Read(reader);
@@ -240,7 +240,7 @@ TEST(EventLogRaceTest, BatchWakesAReaderThatWaitsForItsFirst) {
 TEST(EventLogRaceTest, EventThatComesWhileArmingIsNotMissed) {
   Numbers numbers;
   auto reader = numbers.Attach();
-  CountingWaiter waiter;
+  WakeCounter waiter;
   // Listed, but the slot has no flag.
   Intruder::Come(Race::kArming, [&] { numbers.Publish(); });
   EXPECT_FALSE(reader.Arm(&waiter));
@@ -255,8 +255,8 @@ TEST(EventLogRaceTest, WaiterTakenWhileArmingIsWoken) {
   Numbers numbers;
   auto reader = numbers.Attach();
   auto other = numbers.Attach();
-  CountingWaiter waiter;
-  CountingWaiter other_waiter;
+  WakeCounter waiter;
+  WakeCounter other_waiter;
   ASSERT_TRUE(other.Arm(&other_waiter));
   Intruder::Come(Race::kArming, [&] { numbers.Publish(); });
   EXPECT_TRUE(reader.Arm(&waiter));
