@@ -87,7 +87,16 @@ LOOP = "BM_Graph_Loop1000/nodes:{}"
 SAVED = "BM_Graph_SavedLoop1000/idle_bytes:{}"
 SQLITE = "BM_Sqlite_AppendLoop/steps:1000/bytes:100/durability:1/lag:{}"
 WATCHED = "BM_Runtime_Watched/readers:{}"
+CROWD = "BM_Runtime_Crowd/{}/runs:{}"
 NS, US, MS, KIB = 1e-9, 1e-6, 1e-3, 1024
+
+
+def among(id, work, graph):
+    """A row of contention: a run with 16 readers among 64 such, on four workers for each core, against one alone."""
+    return Row(id, f"{work}, 16 readers: a run of 64 at once, against one alone",
+               Ratio(runtime(CROWD.format(graph, 64), "per_run"), runtime(CROWD.format(graph, 1), "per_run")), "ratio",
+               1.5)
+
 
 ROWS = [
     Row("P1", "three nodes in a line, one Invoke", runtime("BM_Graph_Seq3"), "time", 0.9 * US, 0.45 * US,
@@ -98,6 +107,9 @@ ROWS = [
     Row("P2", "allocations in one of them", runtime(LOOP.format(1), "allocations_per_superstep"), "count", 0),
     Row("P3", "5 parallel nodes and a join", runtime("BM_Graph_Par/width:5"), "time", 1.5 * US, 0.8 * US,
         {"oneTBB graph": runtime("BM_TbbFlowGraph_Par/width:5"), "floor": runtime("BM_Floor_Par/width:5")}, 0.49 * US),
+    among("P1", "three nodes in a line", "line"),
+    among("P2", "a loop of 1,000 supersteps", "loop"),
+    among("P3", "5 parallel nodes and a join", "par"),
     Row("P4", "1,000 parallel nodes and a join", runtime("BM_Graph_Par/width:1000"), "time", 150 * US, 80 * US,
         {"oneTBB graph": runtime("BM_TbbFlowGraph_Par/width:1000"), "floor": runtime("BM_Floor_Par/width:1000")},
         66 * US),
