@@ -408,6 +408,8 @@ class HttpServer::Rep::Connection final
   }
 
   void Finish() {
+    // A Send() may be on its way still.
+    state_ = State::kAnswering;
     timer_.cancel();
     error_code ignored;
     stream_.socket().cancel(ignored);  // LookForTheEnd().

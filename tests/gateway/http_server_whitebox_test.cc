@@ -126,6 +126,27 @@ TEST(HttpServerTest, AnswersInParts) {
   EXPECT_EQ(client.Read().body(), "GET /next ");
 }
 
+TEST(HttpServerTest, EndsOnceHoweverManyCallsAreOnTheirWay) {
+  Served served([](const HttpRequest& request, const Held& exchange) {
+    if (request.target != "/parts") return Echo(request, exchange);
+    // Both calls come to the connection before it looks for what is due.
+    exchange->Watch({}, [exchange] {
+      std::thread([exchange] {
+        exchange->Write("");
+        exchange->End();
+      }).join();
+    });
+    exchange->Begin({.body = "a"}, ".", absl::InfiniteDuration());
+  });
+  HttpClient client(served.port());
+  for (int i = 0; i < 100; ++i) {
+    client.Request("GET", "/parts");
+    ASSERT_EQ(client.Read().body(), "a");
+    client.Request("GET", "/next");
+    ASSERT_EQ(client.Read().body(), "GET /next ");
+  }
+}
+
 TEST(HttpServerTest, OldClientsGetPartsAsTheyAre) {
   Served served([](const HttpRequest&, const Held& exchange) {
     exchange->Begin({.body = "one "}, ".", absl::InfiniteDuration());
