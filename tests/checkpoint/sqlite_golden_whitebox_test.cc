@@ -4,8 +4,8 @@
 // When the schema changes: build this test before the change, and have it write
 // the file of the schema that it knows, which is committed with its text:
 //
-//   WEIR_WRITE_GOLDEN=1
-//   build/release/tests/checkpoint/sqlite_golden_whitebox_test
+//   WEIR_WRITE_GOLDEN=1 build/release/tests/checkpoint/tests
+//       --file=checkpoint/sqlite_golden_whitebox_test.cc
 
 #include <sqlite3.h>
 #include <stdlib.h>
