@@ -27,6 +27,13 @@ int main(int argc, char** argv) {
     const testing::TestSuite& suite = *all.GetTestSuite(i);
     for (int j = 0; j < suite.total_test_count(); ++j) {
       const testing::TestInfo& test = *suite.GetTestInfo(j);
+      if (!absl::EndsWith(test.file(), "_test.cc")) {
+        std::fprintf(stderr,
+                     "%s: who includes it must be a program of its own, or "
+                     "its tests are those of no file\n",
+                     test.file());
+        return 2;
+      }
       if (!absl::EndsWith(test.file(), absl::StrCat("/", std::string(file)))) {
         continue;
       }
