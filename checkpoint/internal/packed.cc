@@ -161,6 +161,7 @@ absl::StatusOr<std::vector<PackedCheckpoint>> DecodePack(
   Unpacker bytes(*payload);
   const uint64_t count = bytes.Count();
   if (!bytes.ok() || count != row.count) return Undecodable(in, row);
+  CheckpointId least = IdFromBytes(row.first);
   for (uint64_t i = 0; i < count; ++i) {
     PackedCheckpoint next;
     Checkpoint& header = next.checkpoint.header;
@@ -168,7 +169,10 @@ absl::StatusOr<std::vector<PackedCheckpoint>> DecodePack(
     header.id = bytes.Id();
     const std::string_view packed = bytes.Text();
     const std::string_view writes = bytes.Text();
-    if (!bytes.ok()) return Undecodable(in, row);
+    if (!bytes.ok() || header.id < least || (i > 0 && header.id == least)) {
+      return Undecodable(in, row);
+    }
+    least = header.id;
     if (header.id < from || to < header.id) continue;
     if (!FromPayload(packed, next.checkpoint) ||
         !TakeWrites(writes, next.writes)) {
@@ -176,7 +180,9 @@ absl::StatusOr<std::vector<PackedCheckpoint>> DecodePack(
     }
     checkpoints.push_back(std::move(next));
   }
-  if (!bytes.done()) return Undecodable(in, row);
+  if (!bytes.done() || IdFromBytes(row.last) < least) {
+    return Undecodable(in, row);
+  }
   return checkpoints;
 }
 
@@ -197,9 +203,13 @@ absl::StatusOr<std::vector<PackedValue>> DecodeValuePack(
   const uint64_t count = bytes.Count();
   if (!bytes.ok() || count != row.count) return Undecodable(in, row);
   for (uint64_t i = 0; i < count && bytes.ok(); ++i) {
-    PackedValue& next = values.emplace_back();
+    PackedValue next;
     next.first = bytes.Number();
-    if (!FromPayload(bytes.Text(), next.second)) return Undecodable(in, row);
+    const bool follows = values.empty() || values.back().first < next.first;
+    if (!follows || !FromPayload(bytes.Text(), next.second)) {
+      return Undecodable(in, row);
+    }
+    values.push_back(std::move(next));
   }
   if (!bytes.done()) return Undecodable(in, row);
   return values;
