@@ -33,7 +33,6 @@ bool Contains(const Spec& list, const std::string& name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-// Names of nodes to stop at; "*" for all.
 CompileOptions ToCompileOptions(const Spec& graph) {
   CompileOptions options;
   options.interrupt_before = StopsOf(graph, "interrupt_before");

@@ -19,7 +19,7 @@ namespace weir::conformance {
 // Lifetime: `spec` and `counters` must outlive the graph.
 absl::StatusOr<Graph> BuildGraph(const Spec& spec, Counters* counters);
 
-// The nodes that `field` names, one or many.
+// The nodes to stop at that `field` names, one or many; "*" for all.
 std::vector<std::string> StopsOf(const Spec& spec, const char* field);
 
 }  // namespace weir::conformance

@@ -110,7 +110,8 @@ void OfPack(std::string_view payload) {
   PackRow again;
   const std::string record = EncodePack(kIn, *read, again);
   const auto decoded = DecodePack(kIn, again, record);
-  Require(decoded.ok(), "what was encoded does not decode");
+  Require(decoded.ok() && decoded->size() == read->size(),
+          "what was encoded does not decode");
   PackRow third;
   Require(EncodePack(kIn, *decoded, third) == record,
           "another record came back");

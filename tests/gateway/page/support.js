@@ -16,7 +16,7 @@ async function startGateway(program, ...flags) {
 }
 
 // Passes bytes both ways. Once `hold` finds what it looks for in an answer, nothing more comes on that connection
-// before release(); cut() ends the connections without a word. `requests` has what was asked.
+// after that event and before release(); cut() ends the connections without a word. `requests` has what was asked.
 async function startLine(url) {
   const target = new URL(url);
   const pairs = new Set();
