@@ -801,7 +801,6 @@ std::optional<HttpRequest> ReadRequestForTesting(std::string_view bytes,
 
 HttpServer::HttpServer(HttpServerOptions options, Handler handler)
     : rep_(std::make_shared<Rep>(std::move(options), std::move(handler))) {}
-// NOLINTNEXTLINE(bugprone-exception-escape): what could throw is told not to.
 HttpServer::~HttpServer() { Stop(absl::ZeroDuration()); }
 
 absl::Status HttpServer::Start() { return rep_->Listen(); }
