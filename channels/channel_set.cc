@@ -1,5 +1,7 @@
 #include "weir/channels/channel_set.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -8,6 +10,8 @@ inline namespace v0 {
 
 ChannelSet::ChannelSet(absl::Span<const ChannelInfo> schema)
     : schema_(schema), states_(schema.size()) {
+  // Most runs write some. No more memory is taken for a few than for one.
+  written_.reserve(std::min<size_t>(schema_.size(), 6));
   for (uint32_t i = 0; i < schema_.size(); ++i) {
     schema_[i].kind->Init(states_[i]);
     if (schema_[i].kind->reacts_to_finish()) after_finish_.push_back(i);

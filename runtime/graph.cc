@@ -80,11 +80,11 @@ absl::StatusOr<RunResult> Graph::Invoke(Input input, RunOptions options) const {
   run->Begin(std::move(input));
   // Some tasks are on other workers, or wait. Takes part in what comes next.
   if (env->executor->workers() > 1) {
-    for (int i = 0; i < kSpins && !run->done().HasBeenNotified(); ++i) {
+    for (int i = 0; i < kSpins && !run->ended(); ++i) {
       run->Work();
     }
   }
-  if (!run->done().HasBeenNotified() && !env->executor->RunUntil(run->done())) {
+  if (!run->AwaitEnd()) {
     const absl::Status never_ends = run->NeverEndsError();
     run.release();  // Its nodes still wait; they may be completed later.
     return never_ends;

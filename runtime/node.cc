@@ -112,8 +112,7 @@ class CallState final : public RunListener {
   absl::StatusOr<Values> Run() {
     const Ref<internal::Run> child = Start(nullptr);
     child->Begin(std::move(input_));
-    if (!child->done().HasBeenNotified() &&
-        !child->executor().RunUntil(child->done())) {
+    if (!child->AwaitEnd()) {
       // Its tasks still wait; they may be completed later, and then ask the
       // tasks around them whether to stop.
       child->AddRef();

@@ -43,7 +43,7 @@ std::shared_ptr<RunStream::Rep> OwnRun::Start(Input input) {
 
 void OwnRun::Left(RunStream::Rep& /*reader*/, bool before_end) {
   if (before_end) run_->Cancel();
-  if (!env_->executor->RunUntil(run_->done())) {
+  if (!run_->AwaitEnd()) {
     self_ = shared_from_this();
     return;
   }
@@ -59,7 +59,7 @@ RunStatus OwnRun::final_status() const {
 }
 
 absl::StatusOr<RunResult> OwnRun::Result() {
-  if (!env_->executor->RunUntil(run_->done())) return run_->NeverEndsError();
+  if (!run_->AwaitEnd()) return run_->NeverEndsError();
   if (!run_->status().ok()) return run_->status();
   return run_->Result();
 }

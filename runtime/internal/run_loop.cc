@@ -269,7 +269,8 @@ bool Run::Plan() {
   }
   PlanTasks();
   if (env_->session != nullptr) TakeFound();
-  if (Wants(kCheckpoints | kDebug)) PublishCheckpoint();
+  const uint32_t wanted = interest();
+  if ((wanted & (kCheckpoints | kDebug)) != 0) PublishCheckpoint();
   if (task_count_ == 0) {
     End(absl::OkStatus());
     return false;
@@ -292,7 +293,7 @@ bool Run::Plan() {
     return false;
   }
   if (starts) return true;
-  if (Wants(kTasks | kDebug)) PublishTaskStarts();
+  if ((wanted & (kTasks | kDebug)) != 0) PublishTaskStarts();
   if (line_ == nullptr) return true;
   for (uint32_t i = 0; i < task_count_; ++i) {
     if (tasks_[i].stored) tasks_[i].PublishStored();
@@ -305,7 +306,8 @@ bool Run::Plan() {
 void Run::PlanTasks() {
   if (start_due_) {
     start_due_ = false;
-    ReserveTasks(1);
+    // Room for those that it leads to, too.
+    ReserveTasks(std::max<size_t>(1, graph_->start.edges.size()));
     tasks_[0].Plan(this, &graph_->start, 0);
     task_count_ = 1;
     return;
@@ -553,6 +555,9 @@ absl::Status Run::StepFailure() {
                         step_, graph_->name,
                         absl::FormatDuration(env_->step_timeout), TaskNames()));
   }
+  if (!any_parent_command_.load(std::memory_order_relaxed)) {
+    return absl::OkStatus();
+  }
   for (uint32_t i = 0; i < task_count_; ++i) {
     StepTask& task = tasks_[i];
     if (!task.has_parent_command) continue;
@@ -709,11 +714,11 @@ void Run::End(absl::Status status) {
 
 void Run::FinishEnd() {
   if (line_ != nullptr && status_.ok()) status_ = env_->session->error();
-  if (listener_ == nullptr) return done_.Notify();
+  if (listener_ == nullptr) return end_signal_.End();
   // The listener may let go of the run.
   const Ref<Run> self = Ref<Run>::Share(this);
   listener_->RunEnded(*this);
-  done_.Notify();
+  end_signal_.End();
 }
 
 Values Run::Output() const {

@@ -16,7 +16,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 
@@ -26,6 +25,7 @@
 #include "weir/runtime/event.h"
 #include "weir/runtime/executor.h"
 #include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/end_signal.h"
 #include "weir/runtime/internal/ref.h"
 #include "weir/runtime/internal/run_log.h"
 #include "weir/runtime/internal/saved_by.h"
@@ -165,8 +165,12 @@ class Run final : public RefCounted<Run>, private StoreListener {
   void MakeStoppable();
   std::stop_token stop_token() const;
 
-  // Notified after the listener was told.
-  const absl::Notification& done() const { return done_; }
+  // Whether it has ended, and the listener was told.
+  bool ended() const { return end_signal_.ended(); }
+  // Takes part in what the executor does until then. False if it never ends.
+  bool AwaitEnd() {
+    return ended() || executor().RunUntil(end_signal_.notification());
+  }
   const absl::Status& status() const { return status_; }
   // For a run whose executor has nothing left that could end it.
   absl::Status NeverEndsError() const;
@@ -232,6 +236,10 @@ class Run final : public RefCounted<Run>, private StoreListener {
   }
   // A task has failed; siblings may have to be stopped.
   void TaskFailed();
+  // A task has ended in a command for the parent.
+  void TaskCommandedParent() {
+    any_parent_command_.store(true, std::memory_order_relaxed);
+  }
   // A task asks something, and has ended.
   void TaskInterrupted() {
     any_interrupted_.store(true, std::memory_order_relaxed);
@@ -253,11 +261,13 @@ class Run final : public RefCounted<Run>, private StoreListener {
     return line_ != nullptr && env_->durability != Durability::kExit;
   }
 
-  // Whether anyone wants events of these modes from this run. One load.
-  bool Wants(uint32_t modes) const {
-    return env_->log != nullptr && (env_->log->interest() & modes) != 0 &&
-           (parent_ == nullptr || env_->subgraphs);
+  // The modes that anyone wants events of from this run.
+  uint32_t interest() const {
+    return env_->log != nullptr && (parent_ == nullptr || env_->subgraphs)
+               ? env_->log->interest()
+               : 0;
   }
+  bool Wants(uint32_t modes) const { return (interest() & modes) != 0; }
   // Publishes `payload` in `mode` and, if `in_debug`, in kDebug as well.
   // `names` holds those in the payload that are not the graph's.
   void Publish(uint32_t mode, EventPayload&& payload, bool in_debug = false,
@@ -489,7 +499,7 @@ class Run final : public RefCounted<Run>, private StoreListener {
   bool wrote_output_ = false;  // In any superstep.
   absl::Status status_;
   std::unique_ptr<Command> parent_command_;
-  absl::Notification done_;
+  EndSignal end_signal_;
 
   // Tasks of the superstep that no worker has claimed. StartStep() stores it
   // after the tasks are planned (release); a successful claim reads it
@@ -508,11 +518,11 @@ class Run final : public RefCounted<Run>, private StoreListener {
   // gives a place back then looks for tasks, and whoever put tasks up then
   // looks for a place; one of them sees what the other did.
   std::atomic<int> begun_{0};
-  // Whether some task of the superstep failed, or ended in a command for the
-  // parent: set before the task ends, read after the last did. Relaxed:
-  // unfinished_ orders them.
+  // Whether some task of the superstep failed: set before the task ends, read
+  // after the last did. Relaxed: unfinished_ orders them.
   std::atomic<bool> any_failed_{false};
-  std::atomic<bool> any_interrupted_{false};  // Likewise.
+  std::atomic<bool> any_parent_command_{false};  // Likewise.
+  std::atomic<bool> any_interrupted_{false};     // Likewise.
   // How many checkpoints have been put that are not stored, and whether the run
   // waits for some of them. acq_rel: the run and the last store call that it
   // waits for each change it, and whoever comes second, and sees what the first

@@ -968,6 +968,16 @@ bool StepTask::Retry(absl::Status& failure) {
   return false;
 }
 
+void StepTask::PublishCommit(bool cached) {
+  // First: it gives ids to messages, and the store keeps them.
+  if (!cached && call == nullptr && run->Wants(kMessages)) PublishMessages();
+  if (run->Wants(kUpdates)) {
+    Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
+                                 cached, Returned()});
+  }
+  if (!cached) PublishEnd(absl::OkStatus());
+}
+
 // The task has succeeded: what it did becomes visible.
 void StepTask::Commit(bool cached) {
   if (!cached && extra_ != nullptr && !extra_->cache_key.empty() &&
@@ -975,16 +985,11 @@ void StepTask::Commit(bool cached) {
     PutInCache();
   }
   ended = true;
-  const bool shown = node != &run->graph().start && !has_parent_command;
-  // First: it gives ids to messages, and the store keeps them.
-  if (shown && !cached && call == nullptr && run->Wants(kMessages)) {
-    PublishMessages();
+  if (has_parent_command) {
+    if (call == nullptr) run->TaskCommandedParent();
+  } else if (run->interest() != 0 && node != &run->graph().start) {
+    PublishCommit(cached);
   }
-  if (shown && run->Wants(kUpdates)) {
-    Publish(kUpdates, NodeUpdate{ShownName(), WritesAsValues(run->shown()),
-                                 cached, Returned()});
-  }
-  if (shown && !cached) PublishEnd(absl::OkStatus());
   // Last: with what it did, its events are stored.
   if (run->stores_writes()) run->StoreWrites(Writes());
 }

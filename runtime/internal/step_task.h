@@ -328,6 +328,7 @@ struct StepTask final : CompletionSink, RunListener {
   bool Retry(absl::Status& failure);
   void ClearResult();
   void Commit(bool cached);
+  void PublishCommit(bool cached);
   void PublishMessages();
   void PublishMessage(std::string_view id, Value message,
                       std::vector<std::string> tags, bool whole);

@@ -2,6 +2,7 @@
 #define WEIR_RUNTIME_INTERNAL_TRIGGERS_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -32,6 +33,7 @@ class Triggers {
       : graph_(graph),
         marks_(graph.nodes.size(), kIdle),
         joins_(graph.joins.empty() ? nullptr : std::make_unique<Joins>(graph)) {
+    due_.reserve(kFewNodes);
   }
 
   // `node` ran because it was triggered: its complete joins begin anew. One
@@ -98,6 +100,9 @@ class Triggers {
 
  private:
   enum Mark : uint8_t { kIdle, kWaiting, kDue };
+
+  // As many take no more memory than one: allocators give 24 bytes at least.
+  static constexpr size_t kFewNodes = 6;
 
   bool Add(JoinSource at) {
     if (!joins_->seen[at.join].any()) {
