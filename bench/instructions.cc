@@ -17,6 +17,7 @@
 #include "weir/channels/last_value.h"
 #include "weir/checkpoint/memory_checkpointer.h"
 #include "weir/runtime/executor.h"
+#include "weir/runtime/runtime.h"
 #include "weir/runtime/state_graph.h"
 #include "weir/stream/event_log.h"
 #include "weir/stream/segment_pool.h"
@@ -70,9 +71,8 @@ int64_t Seq3(int64_t times) {
   return of.SumOfRuns(times) / 3;
 }
 
-// One run of `times` supersteps, saved in memory if `saved`.
-int64_t Loop(int64_t times, bool saved) {
-  Counting of;
+// A graph that runs for `times` supersteps.
+absl::StatusOr<Graph> LoopGraph(Counting& of, int64_t times) {
   const NodeId loop = of.builder.AddNode("loop", of.AddOne());
   of.builder.AddEdge(kStart, loop);
   of.builder.AddConditionalEdges(
@@ -81,7 +81,13 @@ int64_t Loop(int64_t times, bool saved) {
         return state.Get(counter) < times ? Target(loop) : Target(kEnd);
       },
       {.destinations = {{loop, kEnd}}});
-  const absl::StatusOr<Graph> graph = of.builder.Compile();
+  return of.builder.Compile();
+}
+
+// One run of it that nobody can watch, saved in memory if `saved`.
+int64_t Loop(int64_t times, bool saved) {
+  Counting of;
+  const absl::StatusOr<Graph> graph = LoopGraph(of, times);
   MemoryCheckpointer store;
   RunOptions options{.recursion_limit = times + 2, .executor = &of.executor};
   if (saved) {
@@ -89,6 +95,28 @@ int64_t Loop(int64_t times, bool saved) {
     options.checkpointer = &store;
   }
   return of.Read(graph->Invoke(Update(), std::move(options)));
+}
+
+// The same as a run of a Runtime; with a reader of its updates if `watched`.
+int64_t ServedLoop(int64_t times, bool watched) {
+  Counting of;
+  const absl::StatusOr<Graph> graph = LoopGraph(of, times);
+  Runtime runtime({.executor = &of.executor});
+  if (!runtime.Register("loop", *graph).ok()) return Fail("not registered");
+  const absl::StatusOr<RunInfo> run =
+      runtime.StartRun("", "loop", Update(),
+                       {.modes = kUpdates,
+                        .recursion_limit = times + 2,
+                        .window = static_cast<uint64_t>(times) + 2});
+  if (!run.ok()) return Fail(run.status().ToString());
+  absl::StatusOr<RunStream> reader;
+  if (watched) reader = runtime.JoinStream(run->thread_id, run->id);
+  const absl::StatusOr<RunOutcome> end = runtime.Join(run->thread_id, run->id);
+  if (!end.ok()) return Fail(end.status().ToString());
+  if (!watched) return end->values.Get(of.counter);
+  int64_t updates = 0;
+  while (reader->Next() != nullptr) ++updates;
+  return updates;
 }
 
 // Five parallel nodes and a join, `times` runs.
@@ -131,6 +159,10 @@ const std::map<std::string, std::function<int64_t(int64_t)>>& Rows() {
           {"seq3", Seq3},
           {"loop", [](int64_t times) { return Loop(times, false); }},
           {"saved_loop", [](int64_t times) { return Loop(times, true); }},
+          {"unwatched_loop",
+           [](int64_t times) { return ServedLoop(times, false); }},
+          {"watched_loop",
+           [](int64_t times) { return ServedLoop(times, true); }},
           {"par5", Par5},
           {"publish", Publish}};
   return *kRows;

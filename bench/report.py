@@ -24,6 +24,7 @@ import sys
 import tempfile
 from typing import Callable, Optional
 
+import check_instructions
 from chart import Line, chart
 
 
@@ -77,6 +78,11 @@ def checkpoint(benchmark, counter="", scale=1.0):
 
 def stream(benchmark, counter="", scale=1.0):
     return Measure("stream_benchmark", benchmark, counter, scale)
+
+
+def instructions(row):
+    """Those of one more of a row of bench/instructions.cc."""
+    return Measure("instructions", row, "instructions")
 
 
 def deliver(of, producers, readers, events):
@@ -164,8 +170,9 @@ ROWS = [
         {"a ring": deliver("Ring", 2, 1, 4000000), "mutex and deque": deliver("Deque", 2, 1, 1000000)}),
     Row("P9", "2 producers, 16 readers", deliver("EventLog", 2, 16, 1000000), "rate", 25e6, None,
         {"a ring": deliver("Ring", 2, 16, 500000), "mutex and deque": deliver("Deque", 2, 16, 20000)}),
-    Row("P10", "a run nobody watches, against one nobody can",
-        Ratio(runtime(WATCHED.format(0), "per_step"), runtime("BM_Graph_Unwatchable", "per_step")), "ratio", 1.02, 1),
+    Row("P10", "a run nobody watches, against one nobody can: instructions",
+        Ratio(instructions("unwatched_loop"), instructions("loop")), "ratio", 1.02, 1,
+        {"time": Ratio(runtime(WATCHED.format(0), "per_step"), runtime("BM_Graph_Unwatchable", "per_step"))}),
     Row("P10", "an updates event with 1 reader",
         Difference(runtime(WATCHED.format(1), "per_step"), runtime(WATCHED.format(0), "per_step")), "time", 100 * NS,
         50 * NS),
@@ -285,6 +292,9 @@ def run(build, wanted, repetitions):
         names.setdefault(measure.binary, set()).add(measure.benchmark)
     reports = {}
     for binary, benchmarks in names.items():
+        if binary == "instructions":
+            reports[binary] = count_instructions(build, sorted(benchmarks))
+            continue
         pattern = "^(" + "|".join(map(re.escape, sorted(benchmarks))) + ")(/(real|manual)_time|/iterations.*|/min_time.*)?$"
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
             command = [str(build / "bench" / binary), f"--benchmark_filter={pattern}",
@@ -294,6 +304,14 @@ def run(build, wanted, repetitions):
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             reports[binary] = json.load(open(out.name, encoding="utf-8"))
     return reports
+
+
+def count_instructions(build, rows):
+    """As a report of one sample each: a count is the same each time."""
+    print(f"instructions: {len(rows)} rows", file=sys.stderr)
+    return {"context": {}, "benchmarks": [
+        {"name": row, "run_type": "iteration",
+         "instructions": check_instructions.each(str(build / "bench/instructions"), row)} for row in rows]}
 
 
 def exponent(points):
@@ -345,6 +363,14 @@ def growths(plots, samples):
             yield f"| [{plot.title}]({plot.file}.svg) | {exponent(points):.2f} | {plot.growth:g} |"
 
 
+def instruction_counts(samples):
+    yield "| work | instructions |"
+    yield "| --- | ---: |"
+    for row, work in check_instructions.WORK.items():
+        if samples.of(instructions(row)):
+            yield f"| {work} | {samples.of(instructions(row))[0]:,.0f} |"
+
+
 def draw(plots, samples, out):
     for plot in plots:
         points = [(x, samples.of(of)) for x, of in plot.points.items() if samples.of(of)]
@@ -370,7 +396,7 @@ def draw(plots, samples, out):
 
 
 def machine(reports):
-    context = next(iter(reports.values()))["context"]
+    context = next(report["context"] for report in reports.values() if report["context"])
     return (f"{context['num_cpus']} cores at {context['mhz_per_cpu'] / 1000:.1f} GHz, {platform.system()}, "
             f"{context['date'][:10]}")
 
@@ -392,6 +418,7 @@ def main():
         wanted = set(measures(rows, plots))
         if not only:
             wanted |= {deliver(subject, 1, readers, events) for subject, readers, events in deliver_points(given.build)}
+            wanted |= {instructions(row) for row in check_instructions.TIMES}
         reports = run(given.build, wanted, given.repetitions)
     samples = Samples(reports)
     repetitions = max((len(rows) for rows in samples.rows.values()), default=0)
@@ -400,7 +427,8 @@ def main():
             "first thing compared with as the one that the target was set on.", "",
             *table(rows, samples)]
     if plots:
-        text += ["", "How cost grows, fitted to the medians:", "", *growths(plots, samples), "",
+        text += ["", "Instructions, as `bench/check_instructions.py` counts them on one thread, and holds them to 5 %:", "",
+                 *instruction_counts(samples), "", "How cost grows, fitted to the medians:", "", *growths(plots, samples), "",
                  "![Events published per second against readers](deliver.svg)"]
         given.out.mkdir(parents=True, exist_ok=True)
         if not given.earlier:
@@ -421,7 +449,8 @@ def deliver_points(build):
 def slim(reports):
     """Without what says nothing about a sample."""
     dropped = {"family_index", "per_family_instance_index", "run_name", "threads", "repetitions", "aggregate_name"}
-    return {binary: {"context": {k: report["context"][k] for k in ("date", "num_cpus", "mhz_per_cpu")},
+    kept = ("date", "num_cpus", "mhz_per_cpu")
+    return {binary: {"context": {k: v for k, v in report["context"].items() if k in kept},
                      "benchmarks": [{k: v for k, v in row.items() if k not in dropped}
                                     for row in report["benchmarks"] if row.get("run_type") == "iteration"]}
             for binary, report in reports.items()}
