@@ -8,6 +8,7 @@
 #include "weir/channels/internal/json_text.h"
 #include "weir/runtime/errors.h"
 #include "weir/runtime/internal/compiled_graph.h"
+#include "weir/runtime/internal/end_signal.h"
 
 // How the runs of a thread follow one another.
 //
@@ -328,12 +329,13 @@ absl::StatusOr<std::vector<RunPtr>> Service::AdmitAndWait(
     if (absl::Status s = Load(run.thread); !s.ok()) return s;
   }
   absl::StatusOr<std::vector<RunPtr>> result;
-  absl::Notification done;
+  EndSignal done;
   Admit(std::move(runs), added, [&](absl::StatusOr<std::vector<RunPtr>> given) {
     result = std::move(given);
-    done.Notify();
+    done.End();
   });
-  done.WaitForNotification();  // Where nothing is stored it is there already.
+  // Where nothing is stored it is there already.
+  if (!done.ended()) done.notification().WaitForNotification();
   return result;
 }
 
