@@ -54,6 +54,7 @@ class EndSignal {
   static constexpr uintptr_t kEnded = 1;
 
   static absl::Notification* Waited(uintptr_t word) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): one word has to tell both.
     return reinterpret_cast<absl::Notification*>(word & ~kEnded);
   }
 
