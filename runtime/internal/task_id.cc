@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -30,8 +31,8 @@ constexpr auto kHexPairs = [] {
 }();
 
 // What ids are made of, one part after the other. A text is followed by a NUL,
-// which no name holds, and a number has eight bytes, so that other parts never
-// give the same bytes.
+// which no name holds, and a number has eight bytes, the lowest first, so that
+// other parts never give the same bytes.
 class IdText {
  public:
   IdText& Add(std::string_view text) {
@@ -41,10 +42,10 @@ class IdText {
     return *this;
   }
   IdText& Add(uint64_t number) {
-    char* to = Extend(sizeof(number));
-    for (size_t i = 0; i < sizeof(number); ++i) {
-      to[i] = static_cast<char>(number >> (8 * i));
+    if constexpr (std::endian::native == std::endian::big) {
+      number = __builtin_bswap64(number);
     }
+    std::memcpy(Extend(sizeof(number)), &number, sizeof(number));
     return *this;
   }
 
@@ -52,11 +53,11 @@ class IdText {
   std::string Hash() const {
     XXH128_canonical_t hash;
     XXH128_canonicalFromHash(&hash, XXH3_128bits(data(), size_));
-    char hex[2 * sizeof(hash.digest)];
+    std::string hex(2 * sizeof(hash.digest), '\0');
     for (size_t i = 0; i < sizeof(hash.digest); ++i) {
-      std::memcpy(hex + 2 * i, kHexPairs[hash.digest[i]].data(), 2);
+      std::memcpy(&hex[2 * i], kHexPairs[hash.digest[i]].data(), 2);
     }
-    return std::string(hex, sizeof(hex));
+    return hex;
   }
 
  private:
