@@ -9,9 +9,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
+#include "weir/checkpoint/internal/mutex.h"
 #include "weir/runtime/executor.h"
 #include "weir/stream/wait.h"
 
@@ -26,24 +26,24 @@ namespace internal {
 class ReaderGate {
  public:
   void Enter() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     ++inside_;
   }
   // Enters nobody, and says so, once somebody waits until it is empty: the
   // executor may be gone then.
   bool EnterIfOpen() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (closed_) return false;
     ++inside_;
     return true;
   }
   void Leave() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (--inside_ == 0 && empty_ != nullptr) empty_->Notify();
   }
   // Calls nothing and enters nobody: `empty` is notified once nobody is inside.
   void WhenEmpty(absl::Notification* empty) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     closed_ = true;
     if (inside_ == 0) {
       empty->Notify();
@@ -53,7 +53,7 @@ class ReaderGate {
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Notification* empty_ ABSL_GUARDED_BY(mutex_) = nullptr;
@@ -128,7 +128,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   void Stop() {
     absl::Notification idle;
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       stopped_ = true;
       if (!calling_ || caller_ == std::this_thread::get_id()) return;
       idle_ = &idle;
@@ -139,7 +139,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   // come of it. After Stop().
   void Release() {
     std::shared_ptr<Reader> armed;
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (!arms_ || !Disarm()) return;
     armed = std::move(waiting_);
     gate_->Leave();
@@ -206,7 +206,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   Armed ArmSelf() {
     const std::shared_ptr<Reader> self = this->shared_from_this();
     // So that Release() does not meet an Arm() half done.
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return Armed::kStopped;
     arms_ = true;
     waiting_ = self;
@@ -245,18 +245,18 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   }
 
   bool stopped() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     return stopped_;
   }
   bool BeginCall() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (stopped_) return false;
     calling_ = true;
     caller_ = std::this_thread::get_id();
     return true;
   }
   void EndCall() {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     calling_ = false;
     if (idle_ != nullptr) std::exchange(idle_, nullptr)->Notify();
   }
@@ -274,7 +274,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   // While this is armed, itself: what is woken must be there. Then Wake()'s.
   std::shared_ptr<Reader> waiting_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool arms_ ABSL_GUARDED_BY(mutex_) = false;  // Has ever been armed so.
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool calling_ ABSL_GUARDED_BY(mutex_) = false;
