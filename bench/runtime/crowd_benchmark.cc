@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -97,13 +98,11 @@ class Readers {
 
   void Listen(RunStream stream) {
     streams_.push_back(std::move(stream));
+    auto got = std::make_shared<int64_t>(0);
     streams_.back().Listen(
-        [this](const Event& event) {
-          if (event.mode() == kUpdates) {
-            updates_.fetch_add(1, std::memory_order_relaxed);
-          }
-        },
-        [this](const absl::Status&) {
+        [got](const Event& event) { *got += event.mode() == kUpdates ? 1 : 0; },
+        [this, got](const absl::Status&) {
+          updates_.fetch_add(*got, std::memory_order_relaxed);
           if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
             all_ended_.Notify();
           }

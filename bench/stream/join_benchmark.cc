@@ -1,11 +1,19 @@
 // What does it cost to come, to go, and to read what was? A reader that comes
 // and goes, to a log that has run and to a new one; a join at any of a million
 // events, with the first event read; and the replay of all of them, against
-// that of a vector with a lock, which copies out under it.
+// that of a vector with a lock, which copies out under it. Both also against a
+// loop over plain memory.
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <random>
 #include <utility>
 #include <vector>
@@ -31,6 +39,42 @@ constexpr int64_t kKept = 1'000'000;
 void Fill(EventLog<Payload>& log) {
   for (uint64_t i = 0; i < kKept; ++i) log.Publish(1, MakePayload(i));
 }
+
+// A million events side by side, each with what a log has to look at before it
+// gives one away: what the machine's memory allows.
+class PlainSlots {
+ public:
+  struct Slot {
+    std::atomic<uint32_t> state{1};
+    uint32_t mode = 1;
+    Payload payload;
+  };
+
+  PlainSlots() : slots_(Allocate()) {
+    for (uint64_t i = 0; i < kKept; ++i) {
+      new (&slots_[i]) Slot{.payload = MakePayload(i)};
+    }
+  }
+  const Slot& operator[](uint64_t i) const { return slots_[i]; }
+
+ private:
+  static Slot* Allocate() {
+    constexpr size_t kHugePage = size_t{2} << 20;
+    constexpr size_t kBytes =
+        (kKept * sizeof(Slot) + kHugePage - 1) / kHugePage * kHugePage;
+    void* const memory = std::aligned_alloc(kHugePage, kBytes);
+    if (memory == nullptr) std::abort();
+#if defined(__linux__)
+    madvise(memory, kBytes, MADV_HUGEPAGE);  // As a SegmentPool's is.
+#endif
+    return static_cast<Slot*>(memory);
+  }
+
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  const std::unique_ptr<Slot[], Free> slots_;
+};
 
 // Abseil's mutexes look for deadlocks unless it was built with NDEBUG; Debian's
 // was not. A program may turn that off.
@@ -90,6 +134,20 @@ void BM_EventLog_JoinAnywhere(benchmark::State& state) {
 }
 BENCHMARK(BM_EventLog_JoinAnywhere)->UseRealTime();
 
+// Where to look next is read from where it looks.
+void BM_Floor_JoinAnywhere(benchmark::State& state) {
+  const PlainSlots slots;
+  std::minstd_rand random(1);
+  uint64_t at = 0;
+  for (auto _ : state) {
+    at = (at + random()) % kKept;
+    const PlainSlots::Slot& slot = slots[at];
+    if (slot.state.load(std::memory_order_acquire) != 1) return;
+    at = slot.payload.number;
+  }
+}
+BENCHMARK(BM_Floor_JoinAnywhere)->UseRealTime();
+
 void BM_EventLog_Replay(benchmark::State& state) {
   SegmentPool pool;
   EventLog<Payload> log({.resumable = true, .pool = &pool});
@@ -110,6 +168,26 @@ void BM_EventLog_Replay(benchmark::State& state) {
       static_cast<double>(pool.slab_bytes()) / static_cast<double>(kKept);
 }
 BENCHMARK(BM_EventLog_Replay)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+void BM_Floor_Replay(benchmark::State& state) {
+  const PlainSlots slots;
+  uint32_t mask = 1;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(mask);
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < kKept; ++i) {
+      const PlainSlots::Slot& slot = slots[i];
+      if (slot.state.load(std::memory_order_acquire) != 1) break;
+      if ((slot.mode & mask) != 0) sum += slot.payload.Sum();
+    }
+    if (!Equal(state, static_cast<int64_t>(sum),
+               static_cast<int64_t>(SumOfPayloads(kKept)))) {
+      return;
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kKept);
+}
+BENCHMARK(BM_Floor_Replay)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 void BM_MutexLog_Replay(benchmark::State& state) {
   MutexLogFeed log({});
