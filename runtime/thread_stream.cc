@@ -108,7 +108,7 @@ void Service::Record(ServedThread& thread, ThreadRecord record, Later* later) {
 }
 
 bool Service::EnterStore() {
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (!closed_) gate->Enter();
   return !closed_;
 }
@@ -153,7 +153,7 @@ absl::StatusOr<std::shared_ptr<ThreadStream::Rep>> Service::ReadThread(
   }
   if (absl::Status s = Load(id); !s.ok()) return s;
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
   DropOld(**thread, &later);
@@ -314,7 +314,7 @@ ThreadStream::Rep::Found ThreadStream::Rep::ReadRecord() {
 }
 
 std::optional<ThreadRecord> ThreadStream::Rep::TakeRecord() {
-  internal::MutexLock lock(&service_->mutex);
+  absl::MutexLock lock(&service_->mutex);
   const internal::ServedThread& thread = *thread_;
   if (thread.deleted) {
     End(absl::NotFoundError(
@@ -381,7 +381,7 @@ ThreadStream::Rep::Found ThreadStream::Rep::End(absl::Status status) {
 bool ThreadStream::Rep::Arm(weir::Waiter* waiter) {
   armed_at_run_ = cursor_.has_value();
   if (armed_at_run_) return cursor_->Arm(waiter);
-  internal::MutexLock lock(&service_->mutex);
+  absl::MutexLock lock(&service_->mutex);
   if (ended_ || thread_->deleted || service_->closed_ ||
       next_record_ != thread_->end_record()) {
     return false;
@@ -393,7 +393,7 @@ bool ThreadStream::Rep::Arm(weir::Waiter* waiter) {
 bool ThreadStream::Rep::Disarm() {
   // Once it has left the run, it was woken there.
   if (armed_at_run_) return cursor_.has_value() && cursor_->Disarm();
-  internal::MutexLock lock(&service_->mutex);
+  absl::MutexLock lock(&service_->mutex);
   return TakeWaiter() != nullptr;
 }
 
@@ -401,7 +401,7 @@ void ThreadStream::Rep::Leave() {
   Stop();
   Release();
   std::map<uint64_t, Cursor<Event>> left;
-  internal::MutexLock lock(&service_->mutex);
+  absl::MutexLock lock(&service_->mutex);
   std::erase(thread_->readers, this);
   left.swap(waiting_);
 }

@@ -11,13 +11,11 @@ namespace internal {
 
 // A std::mutex with Abseil's annotations. Debian's absl::Mutex looks for
 // deadlocks, which takes longer than what is done under this, and a lock of the
-// whole process.
+// whole process. It is not fair: for locks that few threads want.
 class ABSL_LOCKABLE Mutex {
  public:
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-  // For the compiler alone, where it cannot see that the caller has it.
-  void AssertHeld() ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
   std::mutex mutex_;

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
 #include "weir/checkpoint/internal/mutex.h"
@@ -26,24 +27,24 @@ namespace internal {
 class ReaderGate {
  public:
   void Enter() {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     ++inside_;
   }
   // Enters nobody, and says so, once somebody waits until it is empty: the
   // executor may be gone then.
   bool EnterIfOpen() {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     if (closed_) return false;
     ++inside_;
     return true;
   }
   void Leave() {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     if (--inside_ == 0 && empty_ != nullptr) empty_->Notify();
   }
   // Calls nothing and enters nobody: `empty` is notified once nobody is inside.
   void WhenEmpty(absl::Notification* empty) {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     closed_ = true;
     if (inside_ == 0) {
       empty->Notify();
@@ -53,7 +54,7 @@ class ReaderGate {
   }
 
  private:
-  Mutex mutex_;
+  absl::Mutex mutex_;
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Notification* empty_ ABSL_GUARDED_BY(mutex_) = nullptr;

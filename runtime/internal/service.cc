@@ -173,7 +173,7 @@ void ServedRun::Cancel() {
 }
 
 RunStatus ServedRun::final_status() const {
-  MutexLock lock(&service->mutex);
+  absl::MutexLock lock(&service->mutex);
   return info.status;
 }
 
@@ -183,14 +183,14 @@ absl::StatusOr<RunResult> ServedRun::Result() {
   if (!left->error.ok()) return left->error;
   RunResult result(std::move(left->values));
   result.interrupts = std::move(left->interrupts);
-  MutexLock lock(&service->mutex);
+  absl::MutexLock lock(&service->mutex);
   result.end = end;
   return result;
 }
 
 absl::Status ServedRun::Explain(absl::Status status) const {
   if (status.code() != absl::StatusCode::kDataLoss) return status;
-  MutexLock lock(&service->mutex);
+  absl::MutexLock lock(&service->mutex);
   if (!deleted) return status;
   return absl::NotFoundError(
       absl::StrFormat("run '%s' was deleted while it was read", id()));
@@ -204,7 +204,7 @@ void ServedRun::RunEnded(Run& ended) noexcept {
 
 void ExecutorReclaimer::Reclaim(absl::AnyInvocable<void() &&> job) noexcept {
   {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     if (executor_ != nullptr) {
       gate_->Enter();
       executor_->Post([gate = gate_, job = std::move(job)]() mutable {
@@ -349,7 +349,7 @@ void Service::Admit(std::vector<NewRun> runs,
   absl::Status refused;
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     for (const NewRun& run : runs) refused.Update(Check(run));
     RunCommit commit;
     for (size_t i = 0; refused.ok() && i < runs.size(); ++i) {
@@ -385,7 +385,7 @@ absl::Status Service::Encode(NewRun& run) {
   if (rows == nullptr || stateless) return absl::OkStatus();
   absl::StatusOr<Graph> graph;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     graph = FindGraph(run.graph);
   }
   if (!graph.ok()) return absl::OkStatus();
@@ -399,7 +399,7 @@ absl::Status Service::Encode(NewRun& run) {
 void Service::Admitted(const std::vector<RunPtr>& runs,
                        const absl::Status& stored) {
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (!stored.ok()) return Withdraw(runs, &later);
   for (const RunPtr& run : runs) LetBegin(run, &later);
 }
@@ -505,7 +505,7 @@ void Service::Enqueue(const RunPtr& run) {
   run->start_timer =
       executor->PostAfter(wait, [self = shared_from_this(), run] {
         Later later;
-        MutexLock lock(&self->mutex);
+        absl::MutexLock lock(&self->mutex);
         self->Schedule(run->thread, &later);
       });
 }
@@ -549,7 +549,7 @@ void Service::Launch(const RunPtr& run) {
   if (run->stored) options.checkpointer = checkpointer;
   Ref<Run> made;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (run->stored) options.metadata = run->info.metadata;
     const bool by_itself = options.durability != Durability::kExit;
     const auto env = std::make_shared<RunEnv>(std::move(options), executor);
@@ -580,7 +580,7 @@ void Service::WatchTimeout(const RunPtr& run, absl::Duration timeout) {
       executor->CallAfter(timeout, [self = shared_from_this(), run] {
         Ref<Run> late;
         {
-          MutexLock lock(&self->mutex);
+          absl::MutexLock lock(&self->mutex);
           // What stops a run first says how it ends.
           if (run->cancelled.has_value()) return;
           late = run->run;
@@ -625,7 +625,7 @@ void Service::EndPending(const RunPtr& run, const absl::Status& why,
     self->Announce(run);
     if (!run->thread->temporary) return;
     Later after;
-    MutexLock lock(&self->mutex);
+    absl::MutexLock lock(&self->mutex);
     self->Forget(run->thread, &after);
   };
   // What the Runtime's end keeps from beginning stays stored, for the next.
@@ -654,7 +654,7 @@ absl::Status Service::Cancel(const std::vector<RunPtr>& runs,
   }
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     for (const RunPtr& run : runs) CancelOne(run, options.action, &later);
   }
   if (!options.wait) return absl::OkStatus();
@@ -687,7 +687,7 @@ absl::Status Service::CancelMany(const CancelQuery& query,
     runs.push_back(*std::move(run));
   }
   if (by_status) {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     for (const auto& [id, run] : runs_) {
       if (run->unfinished() &&
           (query.all || run->info.status == *query.status)) {
@@ -748,7 +748,7 @@ void Service::Ended(const RunPtr& run, Run& ended) {
   {
     Ref<Run> dropped;
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     run->decided = true;
     undoes = run->cancelled == CancelAction::kRollback;
     outcome.error = Verdict(*run, ended, &outcome.status);
@@ -796,7 +796,7 @@ void Service::Ended(const RunPtr& run, Run& ended) {
 void Service::SaveEnd(const RunPtr& run, RunOutcome outcome, std::string asks) {
   DurableEvents* const events = run->log.durable();
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   // Added under the mutex: what the thread's row says is its newest.
   RunCommit end = EndOf(run, outcome, std::move(asks));
   events->Add(std::move(end), StoredEnd(run, std::move(outcome)));
@@ -814,7 +814,7 @@ void Service::EndStored(const RunPtr& run, RunOutcome outcome,
                         const absl::Status& stored) {
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!stored.ok() && outcome.error.ok()) {
       outcome.status = RunStatus::kError;
       outcome.error = stored;
@@ -903,7 +903,7 @@ void Service::RollBack(const RunPtr& run) {
 void Service::RolledBack(const RunPtr& run, const absl::Status& deleted) {
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (deleted.ok()) {
       ServedThread& thread = *run->thread;
       if (run->stored) {
@@ -938,7 +938,7 @@ void Service::Announce(const RunPtr& run) {
   std::optional<Event> last;
   std::vector<std::shared_ptr<JoinCall>> joins;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     const bool undone = !run->rolled_back.ok();
     run->closed_with = undone ? run->rolled_back : run->outcome->error;
     // Of one whose events are stored the error is, or cannot be.
@@ -958,7 +958,7 @@ void Service::Announce(const RunPtr& run) {
   run->log.Close(run->closed_with, std::move(last));
   std::unique_ptr<EventLog<Event>> dropped;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     joins.swap(run->joins);
     run->answered = true;
     if (const EventLog<Event>* const log = run->log.if_open()) {
@@ -1004,7 +1004,7 @@ void Service::Count(RunStatus ended) {
 RuntimeCounters Service::Counters() {
   RuntimeCounters counters;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     counters = ended_;
     counters.pending = pending_;
     counters.running = running_ - ending_;
@@ -1022,7 +1022,7 @@ void Service::CallOnEnd(const RunPtr& run) {
   executor->Post([self = shared_from_this(), run = RunPtr(run)]() mutable {
     RunInfo info;
     {
-      MutexLock lock(&self->mutex);
+      absl::MutexLock lock(&self->mutex);
       info = Show(*run);
     }
     run->on_end(info, *run->outcome);
@@ -1034,7 +1034,7 @@ void Service::CallOnEnd(const RunPtr& run) {
 
 void Service::GoOn(const RunPtr& run) {
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   const ThreadPtr& thread = run->thread;
   Record(*thread, {ThreadRecord::Kind::kDone, run}, &later);
   Record(*thread,
@@ -1073,7 +1073,7 @@ void Service::Retain(const RunPtr& run) {
       [self = shared_from_this(), run] {
         std::unique_ptr<EventLog<Event>> dropped;
         Later later;
-        MutexLock lock(&self->mutex);
+        absl::MutexLock lock(&self->mutex);
         // The log of a deleted run goes with the run: whoever deletes it may
         // be dropping its events right now.
         if (run->deleted) return;
@@ -1090,7 +1090,7 @@ void Service::Retain(const RunPtr& run) {
 absl::Status Service::Drain(absl::Duration deadline) {
   absl::Notification over;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     closed_ = true;
     for (const auto& [id, thread] : threads_) {
       if (thread->running == nullptr) continue;
@@ -1102,7 +1102,7 @@ absl::Status Service::Drain(absl::Duration deadline) {
   // Short, and not to wait for a worker that a node has.
   const Executor::TimerId timer =
       executor->CallAfter(deadline, [self = shared_from_this(), &over] {
-        MutexLock lock(&self->mutex);
+        absl::MutexLock lock(&self->mutex);
         if (self->idle_ != &over) return;  // It is told already.
         self->idle_ = nullptr;
         over.Notify();
@@ -1111,7 +1111,7 @@ absl::Status Service::Drain(absl::Duration deadline) {
   executor->Cancel(timer);
   RunId late;
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   for (const auto& [id, thread] : threads_) {
     if (thread->running == nullptr) continue;
     late = thread->running->id();
@@ -1129,7 +1129,7 @@ bool Service::Shutdown() {
   absl::Notification idle;
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     closed_ = true;
     for (const auto& [id, thread] : threads_) {
       if (thread->ttl_timer != 0) executor->Cancel(thread->ttl_timer);
@@ -1160,7 +1160,7 @@ bool Service::Shutdown() {
     }
   }
   if (!executor->RunUntil(idle)) {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     idle_ = nullptr;
     return false;
   }
@@ -1171,7 +1171,7 @@ bool Service::Shutdown() {
   // They and this keep each other.
   Threads threads;
   Runs runs;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   threads.swap(threads_);
   runs.swap(runs_);
   for (const auto& [id, thread] : threads) {

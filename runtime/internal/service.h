@@ -17,10 +17,10 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
-#include "weir/checkpoint/internal/mutex.h"
 #include "weir/checkpoint/run_store.h"
 #include "weir/runtime/internal/durable_events.h"
 #include "weir/runtime/internal/join_call.h"
@@ -241,13 +241,13 @@ class ExecutorReclaimer final : public Reclaimer {
   void Reclaim(absl::AnyInvocable<void() &&> job) noexcept override;
   // From now on they are destroyed where they are found.
   void Close() {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     executor_ = nullptr;
   }
 
  private:
   const std::shared_ptr<ReaderGate> gate_;
-  Mutex mutex_;
+  absl::Mutex mutex_;
   Executor* executor_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -341,7 +341,7 @@ class Service final : public std::enable_shared_from_this<Service> {
   // Where threads and runs outlive this; null: nowhere.
   RunStore* const rows;
 
-  Mutex mutex;
+  absl::Mutex mutex;
 
  private:
   friend struct ThreadStream::Rep;

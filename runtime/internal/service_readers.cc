@@ -17,7 +17,7 @@ absl::StatusOr<RunPtr> Service::FindRun(const ThreadId& thread,
   if (absl::Status s = thread.empty() ? LoadRun(id) : Load(thread); !s.ok()) {
     return s;
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (!thread.empty()) {
     if (absl::Status s = Find(thread).status(); !s.ok()) return s;
   }
@@ -35,7 +35,7 @@ absl::StatusOr<RunInfo> Service::GetRun(const ThreadId& thread,
                                         const RunId& id) {
   absl::StatusOr<RunPtr> run = FindRun(thread, id);
   if (!run.ok()) return run.status();
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   return Show(**run);
 }
 
@@ -99,7 +99,7 @@ void Service::AddJoin(const RunPtr& run, const JoinOptions& options,
                       const std::shared_ptr<JoinCall>& call) {
   bool answered = false;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     answered = run->answered;
     if (!answered) run->joins.push_back(call);
   }
@@ -112,7 +112,7 @@ absl::AnyInvocable<void(JoinCall&)> Service::Leaver(
     const RunPtr& run, const JoinOptions& options) {
   return [run, cancels = options.cancel_on_disconnect](JoinCall& call) {
     {
-      MutexLock lock(&run->service->mutex);
+      absl::MutexLock lock(&run->service->mutex);
       std::erase_if(run->joins,
                     [&call](const auto& join) { return join.get() == &call; });
     }
@@ -186,7 +186,7 @@ absl::StatusOr<std::shared_ptr<RunStream::Rep>> Service::Read(
     place.backpressure = std::max<uint64_t>(run->window / 2, 1);
     run->log.WaitUpTo(options.backpressure);
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   absl::StatusOr<Cursor<Event>> cursor = Attach(run, place);
   if (!cursor.ok()) return cursor.status();
   return MakeReader(run, *std::move(cursor), options.cancel_on_disconnect);

@@ -129,7 +129,7 @@ absl::Status Service::SaveAndWait(const ServedThread& thread,
   absl::Notification done;
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     Save(
         thread, make(),
         [&result, &done](const absl::Status& status) {
@@ -179,7 +179,7 @@ void Service::LoadAhead(std::vector<ThreadId> all) {
     std::vector<ThreadId> ids;
     uint64_t forgotten = 0;
     {
-      MutexLock lock(&mutex);
+      absl::MutexLock lock(&mutex);
       const size_t end = std::min(all.size(), at + kCallsAtOnce);
       for (size_t i = at; i < end; ++i) {
         if (!threads_.contains(all[i])) ids.push_back(all[i]);
@@ -191,7 +191,7 @@ void Service::LoadAhead(std::vector<ThreadId> all) {
         AwaitEach<Found>(ids.size(), [this, &ids](size_t i, auto done) {
           rows->GetThread(ids[i], std::move(done));
         });
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     for (const absl::StatusOr<Found>& found : stored) {
       if (forgotten != forgotten_) break;
       if (!found.ok() || !found->has_value()) continue;
@@ -208,7 +208,7 @@ absl::Status Service::Load(const ThreadId& id, bool with_state) {
     uint64_t forgotten = 0;
     ThreadPtr here;
     {
-      MutexLock lock(&mutex);
+      absl::MutexLock lock(&mutex);
       const auto it = threads_.find(id);
       if (it != threads_.end()) here = it->second;
       forgotten = forgotten_;
@@ -222,7 +222,7 @@ absl::Status Service::Load(const ThreadId& id, bool with_state) {
         [this, &id](auto done) { rows->GetThread(id, std::move(done)); });
     if (!stored.ok()) return stored.status();
     if (!stored->has_value()) return absl::OkStatus();
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (forgotten != forgotten_ || threads_.contains(id)) continue;
     if (absl::Status s = AddLoaded(**stored); !s.ok()) return s;
   }
@@ -231,7 +231,7 @@ absl::Status Service::Load(const ThreadId& id, bool with_state) {
 absl::Status Service::LoadRun(const RunId& id) {
   if (rows == nullptr) return absl::OkStatus();
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (runs_.contains(id)) return absl::OkStatus();
   }
   using Found = std::optional<RunRow>;
@@ -339,7 +339,7 @@ absl::StatusOr<std::vector<ThreadInfo>> Service::AllThreads(
     if (!stored.ok()) return stored.status();
     for (const ThreadRow& row : *stored) {
       {
-        MutexLock lock(&mutex);
+        absl::MutexLock lock(&mutex);
         if (threads_.contains(row.thread)) continue;
       }
       if (!query.values.empty()) {
@@ -353,7 +353,7 @@ absl::StatusOr<std::vector<ThreadInfo>> Service::AllThreads(
       all.push_back(InfoOf(row.thread, saved));
     }
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   for (const auto& [id, thread] : threads_) {
     if (!thread->deleted && !thread->temporary) all.push_back(thread->info);
   }
@@ -364,7 +364,7 @@ absl::StatusOr<std::vector<ThreadInfo>> Service::AllThreads(
 void Service::ReadState(const ThreadPtr& thread) {
   std::optional<Graph> graph;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!thread->state_due) return;
     const auto it = graphs_.find(thread->info.graph);
     if (it == graphs_.end()) return;
@@ -374,7 +374,7 @@ void Service::ReadState(const ThreadPtr& thread) {
       graph->GetState(OptionsFor(thread->info.id, {}));
   if (!state.ok()) return;  // It is tried again.
   Values values = OutputOf(graph->compiled(), state->values);
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   // A run may have ended meanwhile, and know better.
   if (!std::exchange(thread->state_due, false)) return;
   thread->checkpoint = state->ref.id;
@@ -386,7 +386,7 @@ absl::Status Service::ReadOutcome(const RunPtr& run) {
   std::optional<Graph> graph;
   RunOutcome outcome;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!run->outcome_due) return absl::OkStatus();
     if (!run->graph.has_value()) return GraphMissing(*run);
     graph = run->graph;
@@ -413,7 +413,7 @@ absl::Status Service::ReadOutcome(const RunPtr& run) {
     }
     outcome.values = OutputOf(graph->compiled(), state->values);
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (std::exchange(run->outcome_due, false)) {
     *run->outcome = std::move(outcome);
   }
@@ -422,7 +422,7 @@ absl::Status Service::ReadOutcome(const RunPtr& run) {
 
 absl::Status Service::ReadEvents(const RunPtr& run) {
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!run->events_due || run->expired) return absl::OkStatus();
   }
   return TakeEvents(run, AwaitRows<std::vector<EventRow>>([&](auto done) {
@@ -434,7 +434,7 @@ absl::Status Service::TakeEvents(
     const RunPtr& run, const absl::StatusOr<std::vector<EventRow>>& stored) {
   std::optional<Graph> graph;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!run->events_due || run->expired) return absl::OkStatus();
     if (!run->graph.has_value()) return GraphMissing(*run);
     graph = run->graph;
@@ -459,7 +459,7 @@ absl::Status Service::TakeEvents(
     next += row.count;
   }
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (!std::exchange(run->events_due, false)) return absl::OkStatus();
   run->log.BeginAt(first);
   run->log.Open();
@@ -520,7 +520,7 @@ absl::Status Service::MakeReady(const RunPtr& run) {
   }
   RunInfo info;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     info = Show(*run);
   }
   options.modes = info.modes;
@@ -528,7 +528,7 @@ absl::Status Service::MakeReady(const RunPtr& run) {
   options.store = store;
   if (options_.on_recover) options_.on_recover(info, options);
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   run->on_end = std::move(options.on_end);
   run->beginning = std::move(beginning);
   run->held_back = false;
@@ -539,7 +539,7 @@ absl::Status Service::MakeReady(const RunPtr& run) {
 // Threads that are to live for a time end though nobody asks for them.
 absl::Status Service::LoadMortal() {
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (std::exchange(mortal_loaded_, true)) return absl::OkStatus();
   }
   const absl::StatusOr<std::vector<ThreadRow>> all =
@@ -581,7 +581,7 @@ absl::Status Service::Recover(const std::string& graph) {
   std::vector<RunPtr> found;
   for (const RunRow* const row : of_graph) {
     first.Update(Load(row->thread, /*with_state=*/false));
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     const auto it = runs_.find(row->run);
     if (it == runs_.end() || !it->second->held_back ||
         it->second->begins.empty()) {
@@ -594,7 +594,7 @@ absl::Status Service::Recover(const std::string& graph) {
   ReadEventsAhead(found);
   for (const RunPtr& run : found) {
     {
-      MutexLock lock(&mutex);
+      absl::MutexLock lock(&mutex);
       if (run->deleted || !run->unfinished()) continue;
     }
     first.Update(MakeReady(run));  // The others go on.

@@ -79,7 +79,7 @@ absl::Status NoCheckpoint(const ThreadId& thread, const CheckpointId& id) {
 
 absl::Status Service::Register(std::string_view name, Graph graph) {
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (!graphs_.try_emplace(std::string(name), graph).second) {
       return absl::AlreadyExistsError(absl::StrFormat(
           "a graph is registered as '%s' already; choose another name", name));
@@ -110,7 +110,7 @@ absl::StatusOr<ThreadPtr> Service::Find(const ThreadId& id) {
 
 absl::StatusOr<Service::Readable> Service::FindReadable(const ThreadId& id) {
   if (absl::Status s = Load(id); !s.ok()) return s;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
   Readable found{*std::move(thread), std::nullopt};
@@ -155,7 +155,7 @@ void Service::WatchTtl(const ThreadPtr& thread) {
 
 void Service::TtlOver(const ThreadPtr& thread) {
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (thread->deleted || closed_) return;
     thread->ttl_timer = 0;
     const ThreadInfo& info = thread->info;
@@ -177,7 +177,7 @@ absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
   std::optional<Graph> graph;
   ThreadPtr thread;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (absl::Status s = Open(); !s.ok()) return s;
     if (const auto it = threads_.find(options.id); it != threads_.end()) {
       if (options.if_exists == IfExists::kDoNothing) return it->second->info;
@@ -204,7 +204,7 @@ absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
   }
   if (absl::Status s = SaveThreadAndWait(*thread); !s.ok()) {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     Forget(thread, &later);
     return s;
   }
@@ -218,13 +218,13 @@ absl::StatusOr<ThreadInfo> Service::CreateThread(ThreadOptions options) {
       return made.status();
     }
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   return thread->info;
 }
 
 absl::StatusOr<ThreadInfo> Service::GetThread(const ThreadId& id) {
   if (absl::Status s = Load(id); !s.ok()) return s;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
   return (*thread)->info;
@@ -237,7 +237,7 @@ absl::StatusOr<ThreadInfo> Service::UpdateThread(const ThreadId& id,
   ThreadPtr thread;
   ThreadInfo before;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     absl::StatusOr<ThreadPtr> found = Find(id);
     if (!found.ok()) return found.status();
     thread = *std::move(found);
@@ -250,7 +250,7 @@ absl::StatusOr<ThreadInfo> Service::UpdateThread(const ThreadId& id,
     WatchTtl(thread);
   }
   absl::Status stored = SaveThreadAndWait(*thread);
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (stored.ok()) return thread->info;
   thread->info.metadata = std::move(before.metadata);
   thread->info.ttl = before.ttl;
@@ -276,7 +276,7 @@ absl::Status Service::DeleteThread(const ThreadId& id) {
   absl::Notification quiet;
   {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     absl::StatusOr<ThreadPtr> found = Find(id);
     if (!found.ok()) return found.status();
     thread = *std::move(found);
@@ -292,7 +292,7 @@ absl::Status Service::DeleteThread(const ThreadId& id) {
     }
   }
   if (!executor->RunUntil(quiet)) {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     thread->quiet = nullptr;
     thread->deleted = false;
     return absl::InternalError(absl::StrFormat(
@@ -303,7 +303,7 @@ absl::Status Service::DeleteThread(const ThreadId& id) {
         checkpointer->DeleteThread(id, std::move(done));
       });
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   if (deleted.ok()) {
     Forget(thread, &later);
   } else {
@@ -349,7 +349,7 @@ absl::StatusOr<ThreadInfo> Service::CopyThread(const ThreadId& id) {
   if (absl::Status s = Load(id); !s.ok()) return s;
   ThreadPtr made;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (absl::Status s = Open(); !s.ok()) return s;
     absl::StatusOr<ThreadPtr> thread = Find(id);
     if (!thread.ok()) return thread.status();
@@ -377,7 +377,7 @@ absl::StatusOr<ThreadInfo> Service::CopyThread(const ThreadId& id) {
     DeleteThread(made->info.id).IgnoreError();
     return copied;
   }
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   return made->info;
 }
 
@@ -464,7 +464,7 @@ absl::Status Service::BeginChange(ServedThread& thread) {
 
 void Service::EndChange(const ThreadPtr& thread) {
   Later later;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   thread->changing = false;
   if (thread->quiet != nullptr && thread->running == nullptr) {
     later.Do(
@@ -480,7 +480,7 @@ absl::StatusOr<CheckpointRef> Service::UpdateState(const ThreadId& id,
   std::optional<Graph> graph;
   if (absl::Status s = Load(id); !s.ok()) return s;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     absl::StatusOr<ThreadPtr> found = Find(id);
     if (!found.ok()) return found.status();
     thread = *std::move(found);
@@ -497,7 +497,7 @@ absl::StatusOr<CheckpointRef> Service::UpdateState(const ThreadId& id,
     if (absl::Status s = GetState(id, options).status(); !s.ok()) return s;
   }
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (absl::Status s = BeginChange(*thread); !s.ok()) return s;
   }
   return Change(thread, *graph, std::move(options), {{std::move(update)}});
@@ -511,7 +511,7 @@ absl::StatusOr<CheckpointRef> Service::Change(
   if (made.ok()) {
     Refresh(thread, graph);
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     ThreadRecord record{ThreadRecord::Kind::kState, nullptr, made->id, graph};
     if (thread->running == nullptr) {
       Record(*thread, std::move(record), &later);
@@ -528,7 +528,7 @@ void Service::Refresh(const ThreadPtr& thread, const Graph& graph) {
   absl::StatusOr<StateSnapshot> state =
       graph.GetState(OptionsFor(thread->info.id, {}));
   if (!state.ok()) return;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   thread->checkpoint = state->ref.id;
   thread->state_due = false;
   std::swap(thread->info.values, state->values);
@@ -544,7 +544,7 @@ absl::StatusOr<std::vector<RunInfo>> Service::ListRuns(const ThreadId& id,
     return absl::InvalidArgumentError("RunQuery::limit must be at least 1");
   }
   if (absl::Status s = Load(id); !s.ok()) return s;
-  MutexLock lock(&mutex);
+  absl::MutexLock lock(&mutex);
   absl::StatusOr<ThreadPtr> thread = Find(id);
   if (!thread.ok()) return thread.status();
   std::vector<RunInfo> runs;
@@ -583,7 +583,7 @@ absl::StatusOr<bool> Service::IsBuiltOn(const ServedRun& run) {
   if (!asked.ok() || !all.ok()) return all.status();
   std::set<RunId> later;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     for (const RunPtr& other : run.thread->runs) {
       if (other->first_id > run.first_id) later.insert(other->id());
     }
@@ -630,7 +630,7 @@ absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
   const RunPtr run = *std::move(found);
   bool keeps = !run->stored;
   {
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (run->unfinished()) {
       return absl::FailedPreconditionError(absl::StrFormat(
           "run '%s' is %s: cancel it first, and wait until it has stopped", id,
@@ -645,7 +645,7 @@ absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
   if (keeps) {
     absl::Status dropped = DropRow(*run);
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     if (dropped.ok()) ForgetRun(run, &later);
     return dropped;
   }
@@ -662,7 +662,7 @@ absl::Status Service::DeleteRun(const ThreadId& thread, const RunId& id) {
   }
   if (deleted.ok()) {
     Later later;
-    MutexLock lock(&mutex);
+    absl::MutexLock lock(&mutex);
     ServedThread& on = *run->thread;
     // A question is open again that it had answered.
     if (IsLastThatRan(*run) && !on.info.interrupts.empty()) {

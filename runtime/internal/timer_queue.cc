@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "weir/runtime/executor.h"
@@ -106,7 +107,7 @@ int64_t DueAfter(int64_t now, absl::Duration delay) {
 TimerQueue::TimerId TimerQueue::Add(absl::Duration delay, Job job,
                                     Where where) {
   const int64_t due = DueAfter(SteadyNanos(), delay);
-  MutexLock lock(&mutex_);
+  absl::MutexLock lock(&mutex_);
   if (stopped_) return 0;
   const bool first = timers_.empty() || due < timers_.next_due();
   const TimerId id =
@@ -126,7 +127,7 @@ void TimerQueue::Changed() {
 
 bool TimerQueue::Cancel(TimerId id) {
   Job job;  // Destroyed once the lock is released.
-  MutexLock lock(&mutex_);
+  absl::MutexLock lock(&mutex_);
   job = timers_.Cancel(id);
   return job != nullptr;
 }
@@ -134,20 +135,20 @@ bool TimerQueue::Cancel(TimerId id) {
 void TimerQueue::Stop() {
   std::jthread thread;
   {
-    MutexLock lock(&mutex_);
+    absl::MutexLock lock(&mutex_);
     stopped_ = true;
     thread = std::move(thread_);
     Changed();
   }
   if (thread.joinable()) thread.join();
   TimerHeap dropped;
-  MutexLock lock(&mutex_);
+  absl::MutexLock lock(&mutex_);
   std::swap(dropped, timers_);
 }
 
 void TimerQueue::Serve() {
   std::vector<std::pair<Job, bool>> due;  // And whether it runs here.
-  MutexLock lock(&mutex_);
+  absl::MutexLock lock(&mutex_);
   while (!stopped_) {
     const int64_t now = SteadyNanos();
     if (timers_.empty() || timers_.next_due() > now) {

@@ -10,9 +10,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-#include "weir/checkpoint/internal/mutex.h"
 #include "weir/runtime/executor.h"
 #include "weir/stream/internal/parking.h"
 #include "weir/stream/internal/steady_time.h"
@@ -111,7 +111,7 @@ class TimerQueue {
 
   absl::AnyInvocable<void(Job)> hand_over_;  // Called by the timer thread only.
 
-  Mutex mutex_;
+  absl::Mutex mutex_;
   // Counts what the thread is to wake for: an earlier first timer, or stopped_.
   // Relaxed: it is read and changed under the lock, and only slept on without.
   std::atomic<uint32_t> changed_{0};
