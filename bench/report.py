@@ -5,9 +5,9 @@
     bench/report.py --only P1,P6 [--build build/release] [--repetitions 7]
 
 Runs the benchmarks behind the rows below, each several times and in a random order, so that what else the machine does
-touches all alike. Writes report.json (every sample), report.md (the table) and plots of cost against size. A figure is
-the median; min and max stand beside it. Needs a release build with benchmarks. --from makes table and plots anew from
-an earlier report.json; --only prints some rows, and writes nothing.
+touches all alike. Writes report.json (every sample), report.md (the table) and plots of cost against size; unless --out
+is given, also the table in README.md. A figure is the median; min and max stand beside it. Needs a release build with
+benchmarks. --from makes all anew from an earlier report.json; --only prints some rows, and writes nothing.
 """
 
 import argparse
@@ -159,8 +159,10 @@ ROWS = [
     Row("P9", "publish what is kept", stream("BM_EventLog_PublishKept/events:1000000/pool:1", "per_event"), "time",
         12 * NS, None, {"mutex and vector": stream("BM_MutexLog_PublishKept/events:1000000", "per_event")}),
     Row("P9", "replay", stream("BM_EventLog_Replay", "items_per_second"), "rate", 500e6, None,
-        {"mutex and vector": stream("BM_MutexLog_Replay", "items_per_second")}),
-    Row("P9", "join anywhere in a million", stream("BM_EventLog_JoinAnywhere"), "time", 200 * NS),
+        {"a loop over plain memory": stream("BM_Floor_Replay", "items_per_second"),
+         "mutex and vector": stream("BM_MutexLog_Replay", "items_per_second")}),
+    Row("P9", "join anywhere in a million", stream("BM_EventLog_JoinAnywhere"), "time", 200 * NS, None,
+        {"a look at plain memory": stream("BM_Floor_JoinAnywhere")}),
     Row("P9", "join and leave", stream("BM_EventLog_AttachAndLeave/deadlock_detection:0"), "time", 60 * NS),
     Row("P9", "1 producer, 1 reader", deliver("EventLog", 1, 1, 4000000), "rate", 80e6, 120e6,
         {"a ring": deliver("Ring", 1, 1, 4000000), "mutex and deque": deliver("Deque", 1, 1, 1000000)}),
@@ -333,9 +335,12 @@ def meets(row, value, pace):
     return f"at the pace of {pace:.2g}" if pace is not None and better(value, row.target * pace) else "no"
 
 
-def table(rows, samples):
-    yield "| row | work | weir | min to max | target (stretch) | reached | compared with |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+def table(rows, samples, short=False):
+    """As lines; if short, without the spread and what is reached."""
+    columns = ["row", "work", "weir", "min to max", "target (stretch)", "reached", "compared with"]
+    shown = [column for column in columns if not short or column not in ("min to max", "reached")]
+    yield "| " + " | ".join(shown) + " |"
+    yield "|" + " --- |" * len(shown)
     for row in rows:
         values = samples.of(row.measure)
         if not values:
@@ -350,8 +355,8 @@ def table(rows, samples):
                            if samples.of(of))
         first = [samples.of(of) for of in row.baselines.values()][:1] if row.then else []
         pace = statistics.median(first[0]) / row.then if first and first[0] else None
-        yield (f"| {row.id} | {row.work} | {show(median)} | {spread} | {target} | {meets(row, median, pace)} | "
-               f"{others} |")
+        cells = [row.id, row.work, show(median), spread, target, meets(row, median, pace), others]
+        yield "| " + " | ".join(cell for column, cell in zip(columns, cells) if column in shown) + " |"
 
 
 def growths(plots, samples):
@@ -401,10 +406,17 @@ def machine(reports):
             f"{context['date'][:10]}")
 
 
+def write_readme(rows, samples, path=pathlib.Path("README.md")):
+    before, rest = path.read_text().split("<!-- bench/report.py: the table -->\n")
+    after = rest.split("<!-- end -->\n", 1)[1]
+    lines = ["<!-- bench/report.py: the table -->", *table(rows, samples, short=True), "<!-- end -->", ""]
+    path.write_text(before + "\n".join(lines) + after)
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--build", type=pathlib.Path, default="build/release")
-    options.add_argument("--out", type=pathlib.Path, default="docs/performance")
+    options.add_argument("--out", type=pathlib.Path)
     options.add_argument("--repetitions", type=int, default=7)
     options.add_argument("--only", default="")
     options.add_argument("--from", dest="earlier", type=pathlib.Path)
@@ -430,11 +442,14 @@ def main():
         text += ["", "Instructions, as `bench/check_instructions.py` counts them on one thread, and holds them to 5 %:", "",
                  *instruction_counts(samples), "", "How cost grows, fitted to the medians:", "", *growths(plots, samples), "",
                  "![Events published per second against readers](deliver.svg)"]
-        given.out.mkdir(parents=True, exist_ok=True)
+        out = given.out or pathlib.Path("docs/performance")
+        out.mkdir(parents=True, exist_ok=True)
         if not given.earlier:
-            (given.out / "report.json").write_text(json.dumps(slim(reports), indent=1) + "\n")
-        (given.out / "report.md").write_text("\n".join(text) + "\n")
-        draw(plots, samples, given.out)
+            (out / "report.json").write_text(json.dumps(slim(reports), indent=1) + "\n")
+        (out / "report.md").write_text("\n".join(text) + "\n")
+        draw(plots, samples, out)
+        if not given.out:
+            write_readme(rows, samples)
     print("\n".join(text))
 
 
