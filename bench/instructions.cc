@@ -110,7 +110,10 @@ int64_t ServedLoop(int64_t times, bool watched) {
                         .window = static_cast<uint64_t>(times) + 2});
   if (!run.ok()) return Fail(run.status().ToString());
   absl::StatusOr<RunStream> reader;
-  if (watched) reader = runtime.JoinStream(run->thread_id, run->id);
+  if (watched) {
+    reader = runtime.JoinStream(run->thread_id, run->id);
+    if (!reader.ok()) return Fail(reader.status().ToString());
+  }
   const absl::StatusOr<RunOutcome> end = runtime.Join(run->thread_id, run->id);
   if (!end.ok()) return Fail(end.status().ToString());
   if (!watched) return end->values.Get(of.counter);

@@ -336,9 +336,9 @@ def meets(row, value, pace):
 
 
 def table(rows, samples, short=False):
-    """As lines; if short, without the spread and what is reached."""
+    """As lines; if short, without the spread."""
     columns = ["row", "work", "weir", "min to max", "target (stretch)", "reached", "compared with"]
-    shown = [column for column in columns if not short or column not in ("min to max", "reached")]
+    shown = [column for column in columns if not short or column != "min to max"]
     yield "| " + " | ".join(shown) + " |"
     yield "|" + " --- |" * len(shown)
     for row in rows:

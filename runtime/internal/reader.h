@@ -275,6 +275,7 @@ class Reader : public std::enable_shared_from_this<Reader<Record>>,
   // While this is armed, itself: what is woken must be there. Then Wake()'s.
   std::shared_ptr<Reader> waiting_;
 
+  // Free most of the time, and locked twice for each event.
   Mutex mutex_;
   bool arms_ ABSL_GUARDED_BY(mutex_) = false;  // Has ever been armed so.
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

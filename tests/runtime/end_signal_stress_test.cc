@@ -58,10 +58,7 @@ TEST(EndSignalTest, EndsWhileOthersLookAndWait) {
         work = nullptr;
       });
     }
-    // Some rounds end while the others come, and some before.
-    if (round % 2 == 0) std::this_thread::yield();
     Work* const ended = work.get();
-    // By now all others have it.
     threads.emplace_back([ended, round] {
       ended->left = round;
       ended->signal.End();
